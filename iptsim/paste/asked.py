@@ -16,6 +16,7 @@ from iptsim.host.namespace import Namespace
 from iptsim.host.pasted_services import OwnLoopback, UnresolvedName
 from iptsim.languages import message
 from iptsim.paste.addresses import is_localhost
+from iptsim.paste.containers import container_of_service
 from iptsim.paste.forms.failures import OF_HOST
 from iptsim.paste.forms.sentences import is_name
 from iptsim.paste.logged_addresses import ADDRESS
@@ -77,7 +78,7 @@ def _with_containers(host: Host, fields: dict[str, Any]) -> dict[str, Any]:
         end: name
         for end in ("from", "to")
         if (word := str(fields.get(end, ""))) not in host.containers
-        and (name := _of_service(word)) in host.containers
+        and (name := container_of_service(word)) in host.containers
     }
     return {**fields, **services}
 
@@ -156,7 +157,9 @@ def to_itself(
 ) -> Iterable[dict[str, Any]]:
     """Return the packets that containers send to their own localhost, if no other connection has failed."""
     for one in () if tried else loopbacks:
-        names = [name for name in (one.container, _of_service(one.container)) if name in host.containers]
+        names = [
+            name for name in (one.container, container_of_service(one.container)) if name in host.containers
+        ]
         if one.container and names:
             yield {"from": names[0], "to": "localhost", "proto": "tcp", "dport": one.port}
 
@@ -191,13 +194,8 @@ def _named(host: Host, wanted: str, listed: Iterable[Listed]) -> dict[str, str]:
     """Return a container by its name, that of its service, or the start of its ID; {} if the host has none such."""
     names = [one.name for one in listed if one.id and one.id.startswith(wanted[:12])] if wanted else []
     names += [one.name for one in host.containers.values() if wanted and one.id.startswith(wanted)]
-    found = [name for name in (wanted, _of_service(wanted), *names) if name in host.containers]
+    found = [name for name in (wanted, container_of_service(wanted), *names) if name in host.containers]
     return {"from": found[0]} if found else {}
-
-
-def _of_service(service: str) -> str:
-    """Return the name of a service's container: Compose names it after the project, which is not known."""
-    return f"project-{service}-1"
 
 
 def _neighbour(host: Host, to: str) -> dict[str, str]:

@@ -19,6 +19,24 @@ from iptsim.protocols import PROTOCOLS, protocol_name
 
 #: A container of a service: project, service and number, joined by dashes (Compose 2) or underscores.
 _OF_COMPOSE = re.compile(r"(?P<first>[^-_]+)(?P<joint>[-_]).+(?P=joint)\d+")
+#: The project of services, as a text does not tell its name.
+PROJECT = "project"
+_OF_SERVICE = re.compile(rf"{PROJECT}-(?P<service>.+)-1")
+
+
+def container_of_service(service: str) -> str:
+    """Return the name of a service's container, which Compose names after the project."""
+    return f"{PROJECT}-{service}-1"
+
+
+def service_of_container(name: str) -> str | None:
+    """Return the service that has a container with such a name; None for another name.
+
+    >>> service_of_container(container_of_service("web")), service_of_container("web")
+    ('web', None)
+    """
+    found = _OF_SERVICE.fullmatch(name)
+    return found["service"] if found is not None else None
 
 
 def each_once(listed: Sequence[Listed]) -> list[Listed]:

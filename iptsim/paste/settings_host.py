@@ -27,6 +27,7 @@ from iptsim.host.files import Source
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress, Namespace
 from iptsim.languages import message, text_of
+from iptsim.paste.containers import PROJECT
 from iptsim.paste.docker_bridges import docker_bridges
 from iptsim.paste.docker_nft import with_docker
 from iptsim.paste.forms.settings import merged
@@ -308,7 +309,7 @@ def _docker(settings: Settings, source: str) -> DockerHost:
             **(settings.networks.get(name) or {}),
             "ipam": {"config": [{"subnet": subnet}]},
         }
-    document = {"name": "project", "services": settings.services, "networks": settings.networks}
+    document = {"name": PROJECT, "services": settings.services, "networks": settings.networks}
     return read_services(document, source, daemon, in_order=settings.in_order)
 
 

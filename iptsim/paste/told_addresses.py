@@ -19,6 +19,7 @@ from iptsim.host.namespace import InterfaceAddress
 from iptsim.languages import message
 from iptsim.paste.addresses import is_address
 from iptsim.paste.callers import callers
+from iptsim.paste.containers import service_of_container
 from iptsim.paste.docker_interfaces import stand_in
 from iptsim.paste.forms import sentences
 from iptsim.paste.lines import Line
@@ -40,8 +41,6 @@ _NAMED = re.compile(
     r"(?<![\w./-])(?P<name>[A-Za-z0-9][\w.-]*)[\"'`*]* (?:(?:container|service) )?"
     r"\([`*]*(?P<address>\d{1,3}(?:\.\d{1,3}){3})[`*]*\)"
 )
-#: The container of a service: Compose names it after the project, which is not known.
-_OF_COMPOSE = re.compile(r"project-(.+)-1")
 #: An interface with its address: "eth1: 192.168.0.1", "the tun0 has ip 10.8.0.1", "eth0 (LAN, 10.1.1.1/24)".
 _WORDS = r"(?:the|an?|my|our|is|has|with|static|local|private|public|internal|external|lan|wan|ip|ipv4|addr(?:ess)?)"
 _OF_INTERFACE = re.compile(
@@ -87,7 +86,7 @@ def told_address(lines: Iterable[Line]) -> InterfaceAddress | None:
 def with_told_addresses(listed: Sequence[Listed], lines: Iterable[Line]) -> list[Listed]:
     """Give containers in a list the addresses that stand in brackets behind their names, or those of their services."""
     names = {one.name: one.name for one in listed if not (one.address or one.stopped)}
-    services = {found[1]: name for name in names if (found := _OF_COMPOSE.fullmatch(name))}
+    services = {service: name for name in names if (service := service_of_container(name))}
     told = _told_once({**services, **names}, [one.address for one in listed], lines)
     return [replace(one, address=told[one.name]) if one.name in told else one for one in listed]
 
