@@ -6,7 +6,7 @@ Rules set marks in table mangle, mostly: a listing of table filter alone does no
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -129,14 +129,12 @@ def _perhaps(tested: _Tested, chain: str) -> RuleItem:
         tested.target,
         str(tested.mark),
     )
-    return RuleItem(
-        chain,
-        plain_words(words),
-        0,
-        " ".join(words),
-        position=0,
-        hidden=(unknown,),
-    )
+    return _made(chain, words, unknown)
+
+
+def _made(chain: str, words: Sequence[str], *hidden: Hidden) -> RuleItem:
+    """Return a rule that the text does not show."""
+    return RuleItem(chain, plain_words(words), 0, " ".join(words), position=0, hidden=hidden)
 
 
 def _rest(chain: str) -> Hidden:
@@ -172,25 +170,12 @@ def rules_of_marks(ruleset: Ruleset) -> list[tuple[Table, RuleItem]]:
     ]
     if not cut and _MARK_DROP not in jumps(nat):
         return []
-    made = [(nat, RuleItem(_MARK_DROP, plain_words(_SETS), 0, " ".join(_SETS), position=0))]
-    jump = ("-j", _MARK_DROP)
-    made += [
-        (nat, RuleItem(name, plain_words(jump), 0, " ".join(jump), position=0, hidden=(_rest(name),)))
-        for name in cut
-    ]
+    made = [(nat, _made(_MARK_DROP, _SETS))]
+    made += [(nat, _made(name, ("-j", _MARK_DROP), _rest(name))) for name in cut]
     table = ruleset.tables.get("filter")
     if table is not None and any(
         table.chains[name].rules for name in BUILTIN_CHAINS["filter"] if name in table.chains
     ):
         return made
     table = table or ruleset.tables.setdefault("filter", Table("filter"))
-    for name in ("INPUT", "OUTPUT"):
-        made.append(
-            (
-                table,
-                RuleItem(
-                    name, plain_words(_DROPS), 0, " ".join(_DROPS), position=0, hidden=(_PERHAPS_DROPPED,)
-                ),
-            )
-        )
-    return made
+    return made + [(table, _made(name, _DROPS, _PERHAPS_DROPPED)) for name in ("INPUT", "OUTPUT")]
