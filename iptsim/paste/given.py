@@ -25,9 +25,6 @@ from iptsim.paste.undoing import NOT_SO
 
 #: At most this many commands are followed.
 _MOST = 200
-_LIKELY = re.compile(
-    r"\bip\s+(?:-[46]\s+)?(?:r|ro|route|ru|rule|l|link|a|addr|address)\s+(?:add|replace|change|a|del|delete)\s"
-)
 #: A command within a sentence that says that it was run.
 _SPOKEN = re.compile(r"(?P<before>.*)`(?:sudo\s+)?(?P<command>ip\s+(?:-[46]\s+)?r(?:o|oute)?\s+add\s[^`]+)`")
 #: The prompt of a shell in a container.
@@ -46,6 +43,10 @@ _EFFECTS: dict[str, _Effect] = {
     "replace": "replaces",
     "change": "changes",
 }
+_ROUTE = ("r", "ro", "route")
+_LIKELY = re.compile(
+    rf"\bip\s+(?:-[46]\s+)?(?:{'|'.join(_ROUTE)}|ru|rule|l|link|a|addr|address)\s+(?:{'|'.join(_EFFECTS)})\s"
+)
 
 E = TypeVar("E", RouteEntry, RuleEntry)
 F = TypeVar("F")
@@ -146,11 +147,11 @@ def _steps(text: str) -> list[str]:
 def _read_command(words: Sequence[str], given: Given, line: int) -> bool:
     family: Family = 6 if "-6" in words[:1] else 4
     left = [word for word in words if word not in ("-4", "-6")]
-    removes = left[1:2] in (["del"], ["delete"])
-    if len(left) < 3 or (left[1] not in ("add", "replace", "change", "a") and not removes):
+    if len(left) < 3:
         return False
-    what, rest = left[0], left[2:]
-    if removes and what not in ("r", "ro", "route"):
+    what, action, *rest = left
+    effect = _EFFECTS.get(action)
+    if effect is None or (effect == "removes" and what not in _ROUTE):
         return False
     if what.startswith("l"):
         return _add_beside(given, rest)
@@ -162,11 +163,11 @@ def _read_command(words: Sequence[str], given: Given, line: int) -> bool:
             return False
         given.added.append((line, name, given.addresses[name][-1]))
         return True
-    if what in ("r", "ro", "route"):
+    if what in _ROUTE:
         route = route_entry(" ".join(rest))
         if route is None:
             return False
-        given.changes.append(Change(line, _EFFECTS[left[1]], family, route))
+        given.changes.append(Change(line, effect, family, route))
         return True
     rule = rule_entry(" ".join(rest))
     if rule is None:
