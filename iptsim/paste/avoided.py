@@ -15,7 +15,7 @@ from functools import cached_property
 
 from iptsim.languages import Message, message
 from iptsim.paste.lines import Line
-from iptsim.paste.prompts import command_of, prompt_of
+from iptsim.paste.prompts import OUTPUT, command_of, prompt_of
 from iptsim.paste.undoing import NOT_SO, is_prose
 
 #: What a sentence may call the commands below it. "That" and "it" are rather what was said before.
@@ -107,7 +107,7 @@ _CHANGES_RULES = re.compile(r"(?:sudo\s+)?(?:/\S*/)?ip6?tables\s(?:.*\s)?-(?P<le
 #: What ends a sentence, or its introduction.
 _END = re.compile(r"[.!?:;]\s+")
 #: Lines with which lists of rules begin.
-_RULES = re.compile(r"\s*(?:Chain \S+ \(|-P [A-Z]+ [A-Z]+\s*$|:[A-Z]+ (?:ACCEPT|DROP)\b)")
+_RULES = re.compile(rf"\s*(?:{OUTPUT.pattern}|:[A-Z]+ (?:ACCEPT|DROP)\b)")
 #: A remark behind a command.
 _REMARK = re.compile(r"\s(?:#|<-+|←)\s*(?P<words>[^\"']+)$")
 #: At most so many lines of commands, and blank lines, lie between a command and the sentence about it.
@@ -126,7 +126,7 @@ class Avoided:
         Args:
             first / last: the indexes of its lines.
         """
-        above = self._paragraph(range(first - 1, max(first - _FAR, -1), -1))
+        above = self._above(first)
         remark = _REMARK.search(self.lines[last].text)
         if _is_order(above) or (remark is not None and _is_order(remark["words"])):
             return message("the text says not to run this command; it is left out")
@@ -143,11 +143,15 @@ class Avoided:
         """Return whether others propose a command, which need not have run; the text lists the rules that there are."""
         if not self._shows_rules or prompt_of(self.lines[first].text) is not None:
             return False
-        return is_proposal(self._paragraph(range(first - 1, max(first - _FAR, -1), -1)))
+        return is_proposal(self._above(first))
 
     @cached_property
     def _shows_rules(self) -> bool:
         return any(_RULES.match(line.text) for line in self.lines)
+
+    def _above(self, first: int) -> str:
+        """Return the paragraph above a command."""
+        return self._paragraph(range(first - 1, max(first - _FAR, -1), -1))
 
     def _paragraph(self, places: range) -> str:
         """Return the first paragraph that is no command, "" for rules."""

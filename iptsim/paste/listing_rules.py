@@ -19,8 +19,6 @@ from iptsim.paste.pieces import RuleItem, made_words
 from iptsim.paste.prompts import Command
 
 _ANY_INTERFACE = ("*", "any")
-
-
 _NOT_FROM_BRIDGE = re.compile(rf"!(?:{OWN_BRIDGES.pattern})")
 
 
@@ -139,6 +137,6 @@ def are_dockers_drops(rows: Sequence[Columns]) -> bool:
         row.target == "DROP"
         and row.interfaces is not None
         and _NOT_FROM_BRIDGE.fullmatch(row.interfaces[0]) is not None
-        and row.interfaces[1] in ("*", "any")
+        and row.interfaces[1] in _ANY_INTERFACE
         for row in rows
     )
