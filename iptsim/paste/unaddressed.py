@@ -70,7 +70,6 @@ def _is_known(host: Host, one: Listed) -> bool:
 
 def _name_remaining(host: Host, listed: Sequence[Listed]) -> None:
     """Give the only container of a network that has but an address, of a link, the name of the only one without any."""
-    linked = _linked_addresses(host)
     remaining = dict[str, list[Listed]]()
     for one in listed:
         network = None if one.ports or one.address or _is_known(host, one) else _network(host, one)
@@ -78,7 +77,7 @@ def _name_remaining(host: Host, listed: Sequence[Listed]) -> None:
             remaining.setdefault(network.name, []).append(one)
     for name, alike in remaining.items():
         unnamed = [one for one in _members(host, host.networks[name]) if _may_be_unpublished(one)]
-        if len(alike) != 1 or len(unnamed) != 1 or unnamed[0].address(4) not in linked:
+        if len(alike) != 1 or len(unnamed) != 1 or unnamed[0].address(4) not in _linked_addresses(host):
             continue
         address, found = unnamed[0].name, alike[0].name
         host.containers = {
