@@ -10,6 +10,7 @@ import iptsim
 from iptsim.addresses import address_text, parse_address
 from iptsim.errors import CaptureError
 from iptsim.host.files import Source
+from iptsim.host.model import Host
 from iptsim.paste.assembly import host_of_source
 
 RULES = """
@@ -228,6 +229,10 @@ def test_the_name_of_a_network_before_an_option() -> None:
     assert set(iptsim.loads_host(f"{CONTAINERS}{RULES}").networks) == {"mynet"}
 
 
+def addresses_of(host: Host) -> dict[str, str]:
+    return {name: address_text(4, one.address(4) or 0) for name, one in host.containers.items()}
+
+
 LISTED = """
 $ docker ps
 CONTAINER ID   IMAGE     COMMAND   CREATED       STATUS       PORTS                    NAMES
@@ -255,13 +260,13 @@ OF_BRIDGE = "-P FORWARD DROP\n-A FORWARD -i br-0123456789ab ! -o br-0123456789ab
 )
 def test_containers_have_the_addresses_behind_their_names(told: str, addresses: dict[str, str]) -> None:
     host = iptsim.loads_host(f"{told}\n{LISTED}")
-    assert {name: address_text(4, one.address(4) or 0) for name, one in host.containers.items()} == addresses
+    assert addresses_of(host) == addresses
 
 
 def test_told_addresses_beside_rules() -> None:
     text = f"From front (172.22.0.6) I can't reach sql.\n{LISTED}\nsql (172.22.0.8)\n\n{OF_BRIDGE}"
     host = iptsim.loads_host(text)
-    assert {name: address_text(4, one.address(4) or 0) for name, one in host.containers.items()} == {
+    assert addresses_of(host) == {
         "front": "172.22.0.6",
         "sql": "172.22.0.8",
     }
@@ -277,7 +282,7 @@ OF_DOCKER = "-A DOCKER -d 172.22.0.8/32 ! -i br-0123456789ab -o br-0123456789ab 
 def test_services_of_compose_have_the_addresses_behind_their_names(rules: str) -> None:
     text = f"{COMPOSED}\nFrom front (172.22.0.6) I can't reach sql (172.22.0.8) on port 3306.\n{rules}"
     host = iptsim.loads_host(text)
-    assert {name: address_text(4, one.address(4) or 0) for name, one in host.containers.items()} == {
+    assert addresses_of(host) == {
         "project-front-1": "172.22.0.6",
         "project-sql-1": "172.22.0.8",
     }
