@@ -42,7 +42,7 @@ _NO_CHAIN = re.compile(r"Chain '([A-Z]+)' does not exist")
 def rejected(scene: Scene) -> Iterator[Finding]:
     """Find rules of a file or of commands that the kernel rejects, so that they do not exist."""
     for family in scene.families:
-        known = {one.line for one in _refused(scene)}
+        known = {one.line for one in scene.pasted.refused}
         rules = [
             rule for rule in scene.host.rulesets[family].rules() if rule.refused and rule.line not in known
         ]
@@ -91,16 +91,12 @@ def misspelt_targets(scene: Scene) -> Iterator[Finding]:
             )
 
 
-def _refused(scene: Scene) -> tuple[RefusedCommand, ...]:
-    return scene.pasted.refused
-
-
 def refused_commands(scene: Scene) -> list[RefusedCommand]:
     """Return the commands of a pasted text that iptables refuses, and the errors that it printed, by line."""
     found: dict[int, RefusedCommand] = {}
     # in logs of programs that retry; for chains of Docker, docker-rules-flushed reports it
     reported = {one.line for one in scene.pasted.failed if chain_missing(one)}
-    for one in _refused(scene):
+    for one in scene.pasted.refused:
         if one.line not in reported:
             # the reason comes first: the words of iptables are about how it reads its arguments
             rule = _rejected_at(scene, one)
@@ -151,7 +147,7 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
     if not commands:
         return
     first, mended = commands[0], [one.mended for one in commands if one.mended]
-    raw = next((one for one in _refused(scene) if one.line == first.line), first)
+    raw = next((one for one in scene.pasted.refused if one.line == first.line), first)
     rule = _rejected_at(scene, raw)
     yield Finding(
         "refused-command",

@@ -43,7 +43,7 @@ def dropped_in_input(scene: Scene) -> Iterator[Finding]:
         if step is None:
             continue
         if step.table != "filter":
-            yield _drops_replies_of_nftables(family, step, shown)
+            yield _drops_replies_of_nftables(scene, family, step, shown)
         else:
             yield _drops_replies(scene, family, step, shown if is_shown else None)
 
@@ -95,7 +95,7 @@ def _hides_only_interface(rule: Rule) -> bool:
 
 
 def _drops_replies_unless(family: Family, rule: Rule, shown: Explanation | None) -> Finding:
-    command = f"{tool_of(family)} -I INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    command = f"{tool_of(family)} -I INPUT {_STATES} -j ACCEPT"
     return Finding(
         "input-drops-replies",
         message(
@@ -117,7 +117,7 @@ def _drops_replies_unless(family: Family, rule: Rule, shown: Explanation | None)
 
 
 def _drops_replies(scene: Scene, family: Family, step: Step, shown: Explanation | None) -> Finding:
-    command = f"{tool_of(family)} -I INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    command = f"{tool_of(family)} -I INPUT {_STATES} -j ACCEPT"
     return Finding(
         "input-drops-replies",
         message("INPUT drops the replies to the host's own connections."),
@@ -133,16 +133,12 @@ def _drops_replies(scene: Scene, family: Family, step: Step, shown: Explanation 
     )
 
 
-def _drops_replies_of_nftables(family: Family, step: Step, shown: Explanation) -> Finding:
+def _drops_replies_of_nftables(scene: Scene, family: Family, step: Step, shown: Explanation) -> Finding:
     chain = f"{step.table} {step.chain}"
     return Finding(
         "input-drops-replies",
         message("The nftables chain {chain} drops the replies to the host's own connections.", chain=chain),
-        (
-            of_rule(step.rule)
-            if step.rule
-            else Evidence(chain, message("policy {policy}", policy=step.verdict)),
-        ),
+        (scene.of_step(family, step),),
         message(
             "No rule of it accepts packets of established connections. The host can send, but gets no reply: "
             "updates, downloads and DNS time out."
@@ -196,7 +192,7 @@ def _drops_reply(shown: Explanation) -> Step | None:
 
 
 def _replies_dropped(scene: Scene, family: Family, rule: Rule, step: Step, shown: Explanation) -> Finding:
-    command = f"{tool_of(family)} -I OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    command = f"{tool_of(family)} -I OUTPUT {_STATES} -j ACCEPT"
     return Finding(
         "output-drops-replies",
         message("OUTPUT drops the replies of the host's own services."),
@@ -402,13 +398,8 @@ def forwarded_blocked(scene: Scene) -> Iterator[Finding]:
 
 def _blocking(shown: Explanation) -> Step | None:
     """Return the step of FORWARD that certainly blocks the reply to a packet that was delivered."""
-    if shown.verdict not in BLOCKING or len(shown.trace.legs) < 2:
-        return None
-    there, back = shown.trace.legs[:2]
-    step = back.deciding
-    if there.verdict != "ACCEPT" or step is None or (step.table, step.hook) != ("filter", "FORWARD"):
-        return None
-    return step
+    step = reply_blocked(shown, "FORWARD") if shown.verdict in BLOCKING else None
+    return step if step is not None and step.table == "filter" else None
 
 
 def _finding(scene: Scene, family: Family, behind: Behind, step: Step, shown: Explanation) -> Finding:
