@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
@@ -24,12 +25,17 @@ _RULES = 3
 _HARMLESS = ("ACCEPT", "LOG", "NFLOG", "")
 
 
-def blocks_nothing(scene: Scene) -> Iterator[Finding]:
-    """Find, in a pasted text, a chain INPUT that accepts some ports, and all others by its policy."""
+def _open_inputs(scene: Scene) -> Iterator[tuple[Family, Chain]]:
+    """Yield the chains INPUT of a pasted text with the policy ACCEPT whose rules are all shown."""
     for family in scene.families if scene.is_pasted else ():
         chain = scene.table(family, "filter").chains.get("INPUT")
-        if chain is None or chain.policy != "ACCEPT" or not scene.shows(family, "filter", "INPUT"):
-            continue
+        if chain is not None and chain.policy == "ACCEPT" and scene.shows(family, "filter", "INPUT"):
+            yield family, chain
+
+
+def blocks_nothing(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, a chain INPUT that accepts some ports, and all others by its policy."""
+    for family, chain in _open_inputs(scene):
         opening = [rule for rule in chain.rules if _opens_port(rule) and is_chosen(rule, scene)]
         if len(opening) < _RULES or not all(map(_is_harmless, chain.rules)):
             continue
@@ -52,18 +58,13 @@ def blocks_nothing(scene: Scene) -> Iterator[Finding]:
 
 def for_anybody(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules that accept a port from some sources only, though INPUT accepts it from all."""
-    for family in scene.families if scene.is_pasted else ():
-        chain = scene.table(family, "filter").chains.get("INPUT")
-        if chain is None or chain.policy != "ACCEPT" or not scene.shows(family, "filter", "INPUT"):
-            continue
+    for family, chain in _open_inputs(scene):
         for rule in chain.rules:
-            source, fields = rule.parameters.source, header(rule)
-            some = source is not None and bool(source.mask) and "source" not in rule.parameters.negated
-            if (
-                source is None
-                or not (some and _opens_port(rule) and is_chosen(rule, scene))
-                or "dport" not in fields
-            ):
+            source = rule.parameters.source
+            if source is None or not source.mask or "source" in rule.parameters.negated:
+                continue
+            fields = header(rule)
+            if not _opens_port(rule) or not is_chosen(rule, scene) or "dport" not in fields:
                 continue
             arriving = {"in": name} if (name := rule.parameters.in_interface) else {}
             shown = scene.ask(

@@ -66,7 +66,17 @@ def behind_unshown(scene: Scene) -> Iterator[Finding]:
         behind = [rule for rule in rules[rules.index(final) + 1 :] if rule.target_name == "ACCEPT"]
         shown = _example(scene, family, final, behind) if behind else None
         if shown is not None:
-            yield _behind_unshown(scene, family, final, behind, shown)
+            title = message_many(
+                "{chain} rule {numbers} comes after rule {final}, which blocks every packet unless it names an"
+                " interface.",
+                "{chain} rules {numbers} come after rule {final}, which blocks every packet unless it names an"
+                " interface.",
+                len(behind),
+                chain=name,
+                numbers=numbers_of(behind),
+                final=final.position,
+            )
+            yield _too_late(scene, family, title, [final], behind, shown)
 
 
 def covered_unshown(scene: Scene) -> Iterator[Finding]:
@@ -101,33 +111,42 @@ def _covered(scene: Scene, family: Family, hiders: list[Rule], behind: list[Rule
     hidden = [any(map(hides_interfaces, rule.matches)) for rule in hiders]
     if not behind or not any(hidden) or any(map(blocks_all_unshown, hiders)):
         return
-    shown = _example(scene, family, first, behind)
-    command = f"{tool_of(family)} -I {first.chain} {first.position} {_without_interfaces(behind[0])}"
-    yield Finding(
+    title = message_many(
+        "{chain} rule {numbers} comes after rule {first}, which takes all its packets, unless it is for another"
+        " interface.",
+        "{chain} rules {numbers} come after rule {first}, which takes all their packets, unless it is for another"
+        " interface.",
+        len(behind),
+        chain=first.chain,
+        numbers=numbers_of(behind),
+        first=first.position,
+    )
+    yield _too_late(scene, family, title, hiders, behind, _example(scene, family, first, behind))
+
+
+def _too_late(
+    scene: Scene,
+    family: Family,
+    title: Message,
+    hiders: list[Rule],
+    behind: list[Rule],
+    shown: Explanation | None,
+) -> Finding:
+    """Return the finding that rules come after others of their chain, in a listing without interfaces."""
+    tool, first = tool_of(family), hiders[0]
+    command = f"{tool} -I {first.chain} {first.position} {_without_interfaces(behind[0])}"
+    return Finding(
         "never-matches",
-        message_many(
-            "{chain} rule {numbers} comes after rule {first}, which takes all its packets, unless it is for another"
-            " interface.",
-            "{chain} rules {numbers} come after rule {first}, which takes all their packets, unless it is for another"
-            " interface.",
-            len(behind),
-            chain=first.chain,
-            numbers=numbers_of(behind),
-            first=first.position,
-        ),
+        title,
         (*map(of_rule, hiders[:SHOWN]), *map(of_rule, behind[:SHOWN])),
-        _in_order(family, first.chain),
+        message(
+            "Rules are evaluated in order. This listing does not show the interfaces; {command} does.",
+            command=f"{tool} -L {first.chain} -n -v",
+        ),
         message("Put the rule before it: {command}", command=shell(command)),
         shown,
         family,
         first_that_mends(scene, family, [(command,)], shown) if shown is not None else (),
-    )
-
-
-def _in_order(family: Family, chain: str) -> Message:
-    return message(
-        "Rules are evaluated in order. This listing does not show the interfaces; {command} does.",
-        command=f"{tool_of(family)} -L {chain} -n -v",
     )
 
 
@@ -195,30 +214,6 @@ def _without_interfaces(rule: Rule) -> str:
     """Return a rule's text after its chain, without the interfaces that its listing does not show."""
     shown = tuple(match for match in rule.matches if not hides_interfaces(match))
     return replace(rule, matches=shown).specification
-
-
-def _behind_unshown(
-    scene: Scene, family: Family, final: Rule, behind: list[Rule], shown: Explanation
-) -> Finding:
-    words = _without_interfaces(behind[0])
-    command = f"{tool_of(family)} -I {final.chain} {final.position} {words}"
-    return Finding(
-        "never-matches",
-        message_many(
-            "{chain} rule {numbers} comes after rule {final}, which blocks every packet unless it names an interface.",
-            "{chain} rules {numbers} come after rule {final}, which blocks every packet unless it names an interface.",
-            len(behind),
-            chain=final.chain,
-            numbers=numbers_of(behind),
-            final=final.position,
-        ),
-        (of_rule(final), *map(of_rule, behind[:SHOWN])),
-        _in_order(family, final.chain),
-        message("Put the rule before it: {command}", command=shell(command)),
-        shown,
-        family,
-        first_that_mends(scene, family, [(command,)], shown),
-    )
 
 
 def _blocks_all(scene: Scene, family: Family, rule: Rule) -> bool:
