@@ -78,6 +78,17 @@ def header(rule: Rule) -> dict[str, Any]:
     return fields
 
 
+def arriving(rule: Rule) -> dict[str, Any]:
+    """Return an interface on which packets for a rule arrive, as a field of a question.
+
+    Empty if the rule names none, or those by which they do not arrive.
+    """
+    name = rule.parameters.in_interface
+    if name is None or name == "+" or "in_interface" in rule.parameters.negated:
+        return {}
+    return {"in": f"{name[:-1]}0" if name.endswith("+") else name}
+
+
 def is_for_replies(rule: Rule) -> bool:
     """Return whether a rule matches packets of established connections, but no new ones."""
     states = map(states_of, rule.matches)

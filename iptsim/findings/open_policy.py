@@ -11,7 +11,7 @@ from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.examples import header
+from iptsim.findings.examples import arriving, header
 from iptsim.findings.finding import SHOWN, Finding, of_policy, of_rule
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import SOME_PORT, Scene
@@ -66,9 +66,8 @@ def for_anybody(scene: Scene) -> Iterator[Finding]:
             fields = header(rule)
             if not _opens_port(rule) or not is_chosen(rule, scene) or "dport" not in fields:
                 continue
-            arriving = {"in": name} if (name := rule.parameters.in_interface) else {}
             shown = scene.ask(
-                "internet", "host", family, proto=fields["proto"], dport=fields["dport"], **arriving
+                "internet", "host", family, proto=fields["proto"], dport=fields["dport"], **arriving(rule)
             )
             if shown is None or shown.verdict != "ACCEPT" or not _by_policy(shown):
                 continue

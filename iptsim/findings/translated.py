@@ -15,7 +15,7 @@ from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.targets.redirect import Redirect
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_GUEST
-from iptsim.findings.examples import header
+from iptsim.findings.examples import arriving, header
 from iptsim.findings.finding import Evidence, Finding, of_rule, takes_port, uses
 from iptsim.findings.port_forwards import Forward, forwards
 from iptsim.findings.scene import Scene
@@ -45,11 +45,8 @@ def to_loopback(scene: Scene) -> Iterator[Finding]:
 
 def arrives(scene: Scene, family: Family, rule: Rule, to: str, fields: dict[str, Any]) -> Explanation | None:
     """Walk a packet from another machine that a rule of prerouting matches; None if none was found."""
-    name = rule.parameters.in_interface
-    named = name is not None and "in_interface" not in rule.parameters.negated and not name.endswith("+")
-    arriving: dict[str, Any] = {"in": name} if named else {}
     for sender in ("internet", SOME_GUEST[family]):
-        shown = scene.ask(sender, to, family, **fields, **arriving)
+        shown = scene.ask(sender, to, family, **fields, **arriving(rule))
         if shown is not None and any(uses(one, rule) for one in shown.branches or [shown]):
             return shown
     return None

@@ -13,7 +13,7 @@ from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import Network
 from iptsim.extensions.verdicts import BLOCKING, DECIDING, TRANSLATING_SOURCE
 from iptsim.findings.behind import is_private, second_address
-from iptsim.findings.examples import header
+from iptsim.findings.examples import arriving, header
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
@@ -55,12 +55,6 @@ def single_target(rule: Rule) -> int | None:
 
 def _passes_input(shown: Explanation) -> bool:
     return any(step.hook == "INPUT" for step in shown.trace.legs[0].all_steps)
-
-
-def _arriving(rule: Rule) -> dict[str, str]:
-    """Return the interface on which packets for a rule arrive, as a field of a question."""
-    name = rule.parameters.in_interface
-    return {} if name is None else {"in": name}
 
 
 def _forwarded_to(scene: Scene, family: Family) -> frozenset[int]:
@@ -121,7 +115,7 @@ def not_for_forwarded(scene: Scene) -> Iterator[Finding]:
             client = _blocked_client(family, rule, rules)
             if client is None or not is_chosen(rule, scene):
                 continue
-            shown = scene.ask(client, "internet", family, **header(rule), **_arriving(rule))
+            shown = scene.ask(client, "internet", family, **header(rule), **arriving(rule))
             if shown is not None and shown.verdict not in BLOCKING:
                 yield _not_for_forwarded(scene, family, rule, shown)
                 break
@@ -137,7 +131,7 @@ def beside_host(scene: Scene) -> Iterator[Finding]:
             if to is None or any(to[0] <= address <= to[1] for address in own):
                 continue
             beside = address_text(family, own[0] + 1)
-            shown = scene.ask(beside, address_text(family, to[0]), family, **header(rule), **_arriving(rule))
+            shown = scene.ask(beside, address_text(family, to[0]), family, **header(rule), **arriving(rule))
             if shown is not None and not _passes_input(shown) and shown.verdict not in BLOCKING:
                 yield _beside_host(scene, family, rule, to, shown)
                 break

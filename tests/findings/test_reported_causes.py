@@ -446,6 +446,8 @@ SMTP = """# iptables -S INPUT
         ("DROP", "-s 192.0.2.77 -i eth0 ", "", False),
         ("ACCEPT", "", "", False),
         ("ACCEPT", "-s 192.0.2.77 -i eth0 ", "-A INPUT -p tcp -m tcp --dport 2525 -j DROP", False),
+        ("ACCEPT", "-s 192.0.2.77 ! -i lo ", "", True),
+        ("ACCEPT", "-s 192.0.2.77 -i enp+ ", "", True),
     ],
 )
 def test_a_port_that_is_open_to_others_than_a_rule_names(
@@ -456,6 +458,8 @@ def test_a_port_that_is_open_to_others_than_a_rule_names(
     assert (one is not None) is found
     if one is not None:
         assert str(one.title) == "INPUT accepts tcp/2525 from all, not only from 192.0.2.77."
+        assert one.shown is not None
+        assert one.shown.question.in_interface not in ("lo", "enp+")
         mended = SMTP.format(policy=policy, source=source, last=f"-A{str(one.remedy).partition(' -A')[2]}")
         assert "open-despite-source" not in lint(tmp_path, mended)
 
