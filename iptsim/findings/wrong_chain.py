@@ -53,6 +53,11 @@ def single_target(rule: Rule) -> int | None:
     return to.address if to.mask == (1 << BITS[family]) - 1 else None
 
 
+def _in_forward(family: Family, rule: Rule) -> str:
+    """Return the command that adds a rule to FORWARD, too."""
+    return f"{tool_of(family)} -I FORWARD {rule.specification}"
+
+
 def _passes_input(shown: Explanation) -> bool:
     return any(step.hook == "INPUT" for step in shown.trace.legs[0].all_steps)
 
@@ -81,7 +86,7 @@ def _forwarded_to(scene: Scene, family: Family) -> frozenset[int]:
 
 
 def _finding(scene: Scene, family: Family, rule: Rule, address: int, shown: Explanation | None) -> Finding:
-    command = f"{tool_of(family)} -I FORWARD {rule.specification}"
+    command = _in_forward(family, rule)
     return Finding(
         "wrong-chain",
         message(
@@ -153,7 +158,6 @@ def _blocked_range(family: Family, rule: Rule) -> tuple[int, int] | None:
 def _beside_host(
     scene: Scene, family: Family, rule: Rule, to: tuple[int, int], shown: Explanation
 ) -> Finding:
-    command = f"{tool_of(family)} -I FORWARD {rule.specification}"
     return Finding(
         "input-not-forward",
         message(
@@ -167,7 +171,7 @@ def _beside_host(
             "INPUT sees packets for the host itself only; a router has an address in each of its networks. What passes"
             " through the host to machines there is forwarded, and passes FORWARD."
         ),
-        message("To block the machines there, too: {command}", command=shell(command)),
+        message("To block the machines there, too: {command}", command=shell(_in_forward(family, rule))),
         shown,
         family,
     )
@@ -241,7 +245,7 @@ def _not_for_forwarded(scene: Scene, family: Family, rule: Rule, shown: Explanat
         ),
         message(
             "If it is for those, too: {command}",
-            command=shell(f"{tool_of(family)} -I FORWARD {rule.specification}"),
+            command=shell(_in_forward(family, rule)),
         )
         if source is not None
         else message(
@@ -263,7 +267,6 @@ def in_output(scene: Scene) -> Iterator[Finding]:
                 continue
             if not is_private(family, address_text(family, source.address)) or not is_chosen(rule, scene):
                 continue
-            command = f"{tool_of(family)} -I FORWARD {rule.specification}"
             yield Finding(
                 "input-not-forward",
                 message(
@@ -276,7 +279,10 @@ def in_output(scene: Scene) -> Iterator[Finding]:
                     "OUTPUT sees what programs of the host itself send. What other machines send through the host is"
                     " forwarded, and passes FORWARD."
                 ),
-                message("For another machine behind this host: {command}", command=shell(command)),
+                message(
+                    "For another machine behind this host: {command}",
+                    command=shell(_in_forward(family, rule)),
+                ),
                 None,
                 family,
             )
