@@ -8,7 +8,7 @@ import pytest
 
 import iptsim
 from iptsim.findings.codes import ALLOWING, CODES, DESCRIBING, FORWARDING, OBSERVED, SELDOM, SENDERS
-from iptsim.host.pasted import NO_COMPLAINT
+from iptsim.host.pasted import NO_COMPLAINT, Complaint
 
 RSYNC_OPEN = """\
 Chain INPUT (policy DROP 7 packets, 420 bytes)
@@ -101,6 +101,15 @@ def test_what_the_text_shows_precedes_what_the_rules_suggest(tmp_path: Path) -> 
     assert "none of them refuses the connection" in cause
 
 
+SOME_RULES = "# iptables -S\n-P INPUT ACCEPT\n-A INPUT -p tcp -j ACCEPT\n"
+
+
+def complaint_of(text: str) -> Complaint:
+    host = iptsim.loads_host(text)
+    assert host.pasted is not None
+    return host.pasted.complaint
+
+
 @pytest.mark.parametrize(
     ("said", "fails", "allowed", "forwarded"),
     [
@@ -116,9 +125,7 @@ def test_what_the_text_shows_precedes_what_the_rules_suggest(tmp_path: Path) -> 
     ],
 )
 def test_complaints(said: str, fails: bool, allowed: bool, forwarded: bool) -> None:
-    host = iptsim.loads_host(f"{said}\n\n# iptables -S\n-P INPUT ACCEPT\n-A INPUT -p tcp -j ACCEPT\n")
-    assert host.pasted is not None
-    assert host.pasted.complaint[:3] == (fails, allowed, forwarded)
+    assert complaint_of(f"{said}\n\n{SOME_RULES}")[:3] == (fails, allowed, forwarded)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +143,7 @@ def test_complaints(said: str, fails: bool, allowed: bool, forwarded: bool) -> N
     ],
 )
 def test_who_fails_to_connect(said: str, senders: set[str]) -> None:
-    host = iptsim.loads_host(f"{said}\n\n# iptables -S\n-P INPUT ACCEPT\n-A INPUT -p tcp -j ACCEPT\n")
-    assert host.pasted is not None
-    assert host.pasted.complaint.senders == senders
+    assert complaint_of(f"{said}\n\n{SOME_RULES}").senders == senders
 
 
 SSH_ONLY = "# iptables -S INPUT\n-P INPUT DROP\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
@@ -192,11 +197,8 @@ def test_a_rule_that_would_change_nothing_is_no_cause(
 
 
 def test_words_in_output_are_no_complaint() -> None:
-    host = iptsim.loads_host(
-        "# iptables -S\n-P INPUT ACCEPT\n-A INPUT -j REJECT --reject-with icmp-host-unreachable\n"
-    )
-    assert host.pasted is not None
-    assert host.pasted.complaint == NO_COMPLAINT
+    text = "# iptables -S\n-P INPUT ACCEPT\n-A INPUT -j REJECT --reject-with icmp-host-unreachable\n"
+    assert complaint_of(text) == NO_COMPLAINT
 
 
 def test_only_codes_are_ranked() -> None:

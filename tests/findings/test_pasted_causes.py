@@ -932,17 +932,15 @@ def test_rules_of_links_in_forward_are_rules_of_docker(
     before: str, after: str, expected: bool, tmp_path: Path
 ) -> None:
     """Before Docker 1.6 (LinkContainers of 1.0), links were in FORWARD itself, and filter had no chain DOCKER."""
-    path = tmp_path / "paste"
-    path.write_text(LINKED.replace(before, after) if before else LINKED, "utf-8")
-    assert any(one.code == "docker-rules-flushed" for one in iptsim.lint(path)) is expected
+    text = LINKED.replace(before, after) if before else LINKED
+    assert ("docker-rules-flushed" in linting.lint(tmp_path, text)) is expected
 
 
 @pytest.mark.parametrize("last", ["", "DROP       all  --  0.0.0.0/0            0.0.0.0/0\n"])  # icc=false
 def test_with_links_in_forward_no_chain_of_docker_is_missing_there(last: str, tmp_path: Path) -> None:
-    path = tmp_path / "paste"
     published = next(line for line in LINKED.splitlines(keepends=True) if "dpt:5000" in line)
-    path.write_text(LINKED.replace(published, last or published) + LINKED_NAT, "utf-8")
-    assert not any(one.code == "docker-rules-flushed" for one in iptsim.lint(path))
+    text = LINKED.replace(published, last or published) + LINKED_NAT
+    assert "docker-rules-flushed" not in linting.lint(tmp_path, text)
 
 
 @pytest.mark.parametrize(
