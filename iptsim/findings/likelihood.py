@@ -77,7 +77,7 @@ def _is_of_allowed(scene: Scene) -> bool:
 def _is_about_senders(scene: Scene, finding: Finding) -> bool:
     """Return whether a finding is about packets of those who fail to connect, according to the text.
 
-    Machines behind the host connect to its ports like others. Where a text names nobody, only serious findings are, and
+    Machines behind the host connect to its ports like others. Where a text names no one, only serious findings are, and
     those about others. What has blocked packets may be about anybody.
     """
     complaint = scene.pasted.complaint

@@ -136,7 +136,7 @@ def _accepted_before(
 def _without_dnat(
     scene: Scene, family: Family, publication: Publication, shown: Explanation, rules: list[Rule]
 ) -> Finding | None:
-    """Report that no rule of Docker's forwards a published port, although Docker should have written one."""
+    """Report that none of Docker's rules forwards a published port, although Docker should have written one."""
     name = publication.container.name
     modes = {
         network.gateway_mode.get(family, "nat")

@@ -84,7 +84,7 @@ def told_address(lines: Iterable[Line]) -> InterfaceAddress | None:
 
 
 def with_told_addresses(listed: Sequence[Listed], lines: Iterable[Line]) -> list[Listed]:
-    """Give containers in a list the addresses that stand in brackets behind their names, or those of their services."""
+    """Give containers in a list the addresses in brackets behind their names, or those of their services."""
     names = {one.name: one.name for one in listed if not (one.address or one.stopped)}
     services = {service: name for name in names if (service := service_of_container(name))}
     told = _told_once({**services, **names}, [one.address for one in listed], lines)
@@ -92,7 +92,7 @@ def with_told_addresses(listed: Sequence[Listed], lines: Iterable[Line]) -> list
 
 
 def give_services(settings: Iterable[Settings], lines: Iterable[Line]) -> None:
-    """Give services of Compose files the addresses that stand in brackets behind their names.
+    """Give services of Compose files the addresses in brackets behind their names.
 
     Only those that are on one network, and have no address of their own there.
     """

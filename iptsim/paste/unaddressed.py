@@ -110,7 +110,7 @@ def _linked_addresses(host: Host) -> set[int]:
 
 
 def _add_shown(host: Host, one: Listed) -> bool:
-    """Add a container at the address that the text shows; return whether its network is certain, and nobody has it."""
+    """Add a container at the address that the text shows; return whether that is certain and no other has it."""
     family, address = parse_address(one.address)
     if family != 4 or any(
         endpoint.address(4) == address

@@ -132,7 +132,7 @@ def _question(sentence: str) -> Ask | None:
     if found is None:
         return None
     clause, still_open = found
-    # what the clause leaves out stands in another: "the host can reach 10.0.0.5:80, but web can't"
+    # another clause may say what this one leaves out: "the host can reach 10.0.0.5:80, but web can't"
     others = [one for one in tree.find_data("clause") if one is not clause]
     sender = _only(_ends([clause], "but") or _ends([clause], "sender") or _ends(others, "sender"))
     if sender is None or sender.port is not None:
