@@ -9,6 +9,7 @@ from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation.case import packets_text
 from iptsim.extensions.hidden import HiddenTarget
+from iptsim.extensions.options import quote
 from iptsim.host.model import Host
 from iptsim.languages import Message, Text, message, message_many, message_sentences
 from iptsim.owners.log_prefixes import logged_by
@@ -43,7 +44,7 @@ def remarks_of(host: Host) -> list[Remark]:
     pasted = host.pasted
     if pasted is None:
         return []
-    traced = [line for line in pasted.logged if line.place is not None]
+    traced = [line for line in pasted.logged if line.visit is not None]
     if traced:
         return [_traced(host, line) for line in traced[:_MOST]]
     if pasted.logged and not pasted.with_rules:
@@ -55,8 +56,8 @@ def remarks_of(host: Host) -> list[Remark]:
 
 
 def _traced(host: Host, line: LoggedLine) -> Remark:
-    assert line.place is not None
-    table, chain, kind, number = line.place
+    assert line.visit is not None
+    table, chain, kind, number, words, _ = line.visit
     ruleset = host.rulesets.get(line.family)
     found = ruleset.chain(table, chain) if ruleset is not None else None
     if kind == "policy":
@@ -69,8 +70,8 @@ def _traced(host: Host, line: LoggedLine) -> Remark:
         says = message("the packet leaves {chain}: at its end, or by a RETURN", chain=chain)
         return Remark(line.line, f"{table} {chain} return", says)
     shown = f"{table} {chain} rule {number}" if number else f"{table} {chain} rule"
-    if line.rule:
-        return Remark(line.line, shown, message("{rule}: it matched", rule=line.rule))
+    if words:
+        return Remark(line.line, shown, message("{rule}: it matched", rule=" ".join(map(quote, words))))
     rule = found.at(number) if found is not None else None
     if rule is None or isinstance(rule.target, HiddenTarget):
         return Remark(line.line, shown, message("it matched; the source does not show this rule"))

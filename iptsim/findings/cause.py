@@ -24,7 +24,7 @@ from iptsim.findings.tool_errors import title_of_failed
 from iptsim.host.pasted import STILL_OPEN, LoggedLine, Pasted
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter.steps import Skipped
-from iptsim.owners.log_prefixes import allowed_by, logged_by, verdict_of
+from iptsim.owners.log_prefixes import allowed_by, logged_by
 from iptsim.passages import shell
 from iptsim.protocols import TCP, UDP
 from iptsim.question.endpoints import Internet
@@ -232,7 +232,7 @@ def _logger(fields: dict[str, Any], pasted: Pasted) -> Text:
 
 def _is_no_block(logged: LoggedLine) -> bool:
     """Return whether the prefix of a line says that the packet was accepted, or that every packet is logged."""
-    return verdict_of(logged.prefix) == "ACCEPT" or _ANY.search(logged.prefix) is not None
+    return logged.verdict == "ACCEPT" or _ANY.search(logged.prefix) is not None
 
 
 def _is_for_all(pairs: Mapping[str, str]) -> bool:
@@ -274,10 +274,10 @@ def unseen(pasted: Pasted, *, likely: bool = False) -> Cause | None:
 def _not_blocked(scene: Scene, shown: Explanation, fields: dict[str, Any]) -> Cause | None:
     """Return what a text shows of a packet that was blocked, but that its rules do not certainly block."""
     pasted = scene.pasted
-    logged = next((one for one in pasted.logged if one.fields == fields and one.place is None), None)
+    logged = next((one for one in pasted.logged if one.fields == fields and one.visit is None), None)
     if logged is not None and not (pasted.with_rules or pasted.tried or _is_no_block(logged)):
         return Cause(shown, meaning=_only_logged(logged), alone=True)
-    if fields not in pasted.tried and (logged is None or verdict_of(logged.prefix) not in BLOCKING):
+    if fields not in pasted.tried and (logged is None or logged.verdict not in BLOCKING):
         return None
     error = next((kind for tried, kind in pasted.errors if tried == fields), "")
     says = _rejecter(scene, fields) or _meaning_of_error(error, shown, with_rules=pasted.with_rules)

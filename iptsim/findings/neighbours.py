@@ -192,7 +192,7 @@ def discovery_logged(scene: Scene) -> Iterator[Finding]:
     lines = [
         one
         for one in scene.pasted.logged
-        if one.family == 6 and one.place is None and one.fields.get("icmp_type") in _DISCOVERY
+        if one.family == 6 and one.visit is None and one.fields.get("icmp_type") in _DISCOVERY
     ]
     if not lines:
         return

@@ -15,7 +15,7 @@ from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.files import FILES, Source
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress
-from iptsim.host.pasted import EngineError, RefusedCommand, ToolError
+from iptsim.host.pasted import EngineError, LoggedLine, RefusedCommand, ToolError
 from iptsim.languages import Text, message, message_joined
 from iptsim.paste.behind_rules import before, lines_behind, without
 from iptsim.paste.chosen_routes import settle_chosen
@@ -34,7 +34,7 @@ from iptsim.paste.local_services import own_loopbacks
 from iptsim.paste.logged_addresses import own_addresses, route_as_logged
 from iptsim.paste.logged_rules import add_logged, nothing_shown, rules_of
 from iptsim.paste.pasted import pasted
-from iptsim.paste.pieces import Ask, Facts, Listed, Logged, Resolver, Rules, Segment, Settings, Warned, Zone
+from iptsim.paste.pieces import Ask, Facts, Listed, Resolver, Rules, Segment, Settings, Warned, Zone
 from iptsim.paste.reloads import flushed, reloads, run_after_docker
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import CLIENTS, Reading, read_texts
@@ -185,7 +185,7 @@ def _host(
         _until(reading, files, "ip-addr.json", ("ip addr", "ifconfig")),
     )
     give(host, reading.given, until)
-    logged = reading.of(Logged)
+    logged = reading.of(LoggedLine)
     if host.inferred:
         route_as_logged(host, logged)
     name_networks(host)
@@ -226,7 +226,7 @@ def _rules(reading: Reading) -> list[Rules]:
             # firewalld's own table of nft comes after those of iptables (nftables.py: NFT_HOOKS)
             piece.whole = piece.table not in listed
             rules.append(piece)
-    logged = reading.of(Logged)
+    logged = reading.of(LoggedLine)
     for piece in rules:
         if (piece.status or piece.fragment or piece.commands) and piece.table == "filter":
             add_logged(piece, [one for one in logged if one.family == (piece.family or 4)])
@@ -344,7 +344,7 @@ def _described_host(
     settings = reading.of(Settings)
     daemon = merged(settings).daemon if settings else {}
     daemon_file = {"daemon.json": json.dumps(daemon).encode()} if daemon else {}
-    own = own_addresses(reading.of(Logged), rules) or unnamed or asked_address(reading.segments, rulesets)
+    own = own_addresses(reading.of(LoggedLine), rules) or unnamed or asked_address(reading.segments, rulesets)
     host = host_of(Source(name, {**files, **daemon_file}), rulesets, reading.given.own({**named, **own}))
     if bridges:
         host.assumptions.append(

@@ -6,9 +6,10 @@ from collections.abc import Collection, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 from iptsim.host.model import Before, Host
+from iptsim.host.pasted import LoggedLine
 from iptsim.paste.forms import commands, nft, sysctl
 from iptsim.paste.lines import Line, continued
-from iptsim.paste.pieces import Ask, Facts, Logged, Rules, Segment
+from iptsim.paste.pieces import Ask, Facts, Rules, Segment
 from iptsim.paste.segments import Reading
 from iptsim.paste.undoing import is_in_vain, is_prose
 
@@ -84,7 +85,7 @@ def before(reading: Reading, numbers: Sequence[int], host: Host, lines: Sequence
         lines: the lines of the text.
     """
     first, last = numbers[0], numbers[-1]
-    asks = [piece.line for piece in reading.pieces if isinstance(piece, (Ask, Logged))]
+    asks = [piece.line for piece in reading.pieces if isinstance(piece, (Ask, LoggedLine))]
     above = [line.text for line in lines if line.number < first and is_prose(line.text)]
     return Before(
         first,

@@ -11,13 +11,16 @@ from iptsim.host.addresses_of_routes import last_free_address
 from iptsim.host.inferred_interfaces import OUTSIDE
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Route
+from iptsim.host.pasted import LoggedLine
 from iptsim.paste.addresses import is_address
-from iptsim.paste.pieces import CommandItem, Logged, RuleItem, Rules
+from iptsim.paste.pieces import CommandItem, RuleItem, Rules
 
 ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F]*:[0-9a-fA-F:]+")
 
 
-def own_addresses(logged: Iterable[Logged], rules: Sequence[Rules]) -> Mapping[str, list[InterfaceAddress]]:
+def own_addresses(
+    logged: Iterable[LoggedLine], rules: Sequence[Rules]
+) -> Mapping[str, list[InterfaceAddress]]:
     """Return addresses of the host, by the interface on which logged packets to them arrived, or left from them.
 
     INPUT, whose packets leave by no interface (`OUT=`), sees only packets to the host, and OUTPUT (`IN=`) only those
@@ -49,7 +52,7 @@ def own_addresses(logged: Iterable[Logged], rules: Sequence[Rules]) -> Mapping[s
     return found
 
 
-def _sent_from(one: Logged) -> InterfaceAddress | None:
+def _sent_from(one: LoggedLine) -> InterfaceAddress | None:
     """Return the address from which the host itself sent a packet by an interface other than lo."""
     pairs = dict(one.pairs)
     source, out = pairs.get("SRC", ""), pairs.get("OUT", "")
@@ -64,7 +67,7 @@ def _sent_from(one: Logged) -> InterfaceAddress | None:
     )
 
 
-def joined_groups(logged: Iterable[Logged], rules: Sequence[Rules]) -> frozenset[int]:
+def joined_groups(logged: Iterable[LoggedLine], rules: Sequence[Rules]) -> frozenset[int]:
     """Return the multicast groups to which INPUT logged packets: others are discarded before it."""
     return frozenset(
         address
@@ -75,7 +78,7 @@ def joined_groups(logged: Iterable[Logged], rules: Sequence[Rules]) -> frozenset
     )
 
 
-def route_as_logged(host: Host, logged: Iterable[Logged]) -> None:
+def route_as_logged(host: Host, logged: Iterable[LoggedLine]) -> None:
     """Route destinations by the interface by which logged packets leave (OUT=), if only a guess says otherwise."""
     namespace = host.namespace
     for one in logged:
@@ -99,7 +102,7 @@ def route_as_logged(host: Host, logged: Iterable[Logged]) -> None:
             namespace.cache.clear()
 
 
-def _before_routing(one: Logged, rules: Iterable[Rules]) -> bool:
+def _before_routing(one: LoggedLine, rules: Iterable[Rules]) -> bool:
     """Return whether PREROUTING may have logged a packet, whose lines show no interface by which it leaves, either."""
     if one.visit is not None:
         return one.visit.table != "filter" and one.visit.chain != "INPUT"
@@ -112,7 +115,7 @@ def _before_routing(one: Logged, rules: Iterable[Rules]) -> bool:
     )
 
 
-def _is_for_many(one: Logged) -> bool:
+def _is_for_many(one: LoggedLine) -> bool:
     """Return whether a packet is for a multicast group or a broadcast address, according to its MAC or IP address."""
     family, address = parse_address(one.fields["to"])
     receiver = dict(one.pairs).get("MAC", "")[:2]

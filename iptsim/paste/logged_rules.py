@@ -6,14 +6,15 @@ import re
 from collections.abc import Sequence
 
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
-from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Logged, RuleItem, Rules, Visit, made_words
+from iptsim.host.pasted import LoggedLine, Visit
+from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, RuleItem, Rules, made_words
 
 #: Placeholder for an unknown target of a rule.
 UNKNOWN = "?"
 _SHOWN = ("INPUT", "FORWARD", "OUTPUT")
 
 
-def rules_of(logged: Sequence[Logged], shown: set[tuple[int, str]]) -> list[Rules]:
+def rules_of(logged: Sequence[LoggedLine], shown: set[tuple[int, str]]) -> list[Rules]:
     """Return the rules that logged lines prove, unless the text shows the table (for TRACE) or the family.
 
     Args:
@@ -31,7 +32,7 @@ def rules_of(logged: Sequence[Logged], shown: set[tuple[int, str]]) -> list[Rule
     return found
 
 
-def add_logged(part: Rules, logged: Sequence[Logged]) -> None:
+def add_logged(part: Rules, logged: Sequence[LoggedLine]) -> None:
     """Add the rules that log lines prove to a part of table filter, in built-in chains of which it shows nothing.
 
     Commands that flush the whole table remove them, too.
@@ -53,7 +54,7 @@ def nothing_shown(family: int = 4) -> Rules:
     return rules
 
 
-def _of_log(logged: Sequence[Logged]) -> Rules:
+def _of_log(logged: Sequence[LoggedLine]) -> Rules:
     """Return the LOG rules that wrote lines, each followed by the rule that its prefix suggests."""
     rules = nothing_shown(logged[0].family)
     for one in logged:
@@ -61,7 +62,7 @@ def _of_log(logged: Sequence[Logged]) -> Rules:
     return rules
 
 
-def _logging(one: Logged) -> list[RuleItem]:
+def _logging(one: LoggedLine) -> list[RuleItem]:
     """Return the LOG rule that wrote a line, and the rule that its prefix suggests."""
     prefix = ["--log-prefix", one.prefix[:29]] if one.prefix else []
     made = [_rule(one, one.hook, ("-j", "LOG", *prefix), 0)]
@@ -75,18 +76,18 @@ _FIREWALLD = re.compile(r"FINAL_REJECT|(?:filter_)?(?:IN|FWD|FWDI|FWDO|OUT)_[\w-
 _ERRORS = {4: "icmp-host-prohibited", 6: "icmp6-adm-prohibited"}
 
 
-def _reply(one: Logged) -> tuple[str, ...]:
+def _reply(one: LoggedLine) -> tuple[str, ...]:
     """Return the options of a REJECT whose error is known from the prefix."""
     known = one.verdict == "REJECT" and one.prefix and _FIREWALLD.search(one.prefix)
     return ("--reject-with", _ERRORS[one.family]) if known else ()
 
 
-def _rule(one: Logged, chain: str, target: Sequence[str], position: int) -> RuleItem:
+def _rule(one: LoggedLine, chain: str, target: Sequence[str], position: int) -> RuleItem:
     words = made_words((*one.conditions, *target))
     return RuleItem(chain, words, one.line, " ".join(word.raw for word in words), position=position)
 
 
-def _of_trace(traced: Sequence[Logged]) -> list[Rules]:
+def _of_trace(traced: Sequence[LoggedLine]) -> list[Rules]:
     """Return the rules that packets matched, with TRACE's numbers; of each flow, the first packet counts."""
     tables: dict[str, Rules] = {}
     for lines in _packets(traced):
@@ -104,23 +105,23 @@ def _of_trace(traced: Sequence[Logged]) -> list[Rules]:
     return list(tables.values())
 
 
-def _packets(traced: Sequence[Logged]) -> list[list[Logged]]:
+def _packets(traced: Sequence[LoggedLine]) -> list[list[LoggedLine]]:
     """Return the lines of the first packet of each flow."""
-    packets: dict[tuple[str, ...], list[Logged]] = {}
+    packets: dict[tuple[str, ...], list[LoggedLine]] = {}
     for one in traced:
         packets.setdefault(one.packet, []).append(one)
     flows = {lines[0].conditions: lines for lines in reversed(packets.values())}
     return [lines for lines in packets.values() if flows[lines[0].conditions] is lines]
 
 
-def _traced_rule(one: Logged, visit: Visit, later: Logged | None) -> RuleItem:
+def _traced_rule(one: LoggedLine, visit: Visit, later: LoggedLine | None) -> RuleItem:
     if not visit.words:
         return _rule(one, visit.chain, _target(one, visit, later), visit.number)
     words = made_words(visit.words)
     return RuleItem(visit.chain, words, one.line, " ".join(visit.words), position=visit.number)
 
 
-def _target(one: Logged, visit: Visit, later: Logged | None) -> tuple[str, ...]:
+def _target(one: LoggedLine, visit: Visit, later: LoggedLine | None) -> tuple[str, ...]:
     """Return the action of a rule, inferred from the next visit: the packet continued, or a chain followed."""
     if later is None or later.visit is None:
         return ("-j", UNKNOWN)

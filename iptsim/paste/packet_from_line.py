@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from iptsim.errors import UsageError
+from iptsim.host.pasted import LoggedLine
 from iptsim.languages import message
 from iptsim.paste.lines import lines_of
-from iptsim.paste.pieces import Ask, Logged, Piece
+from iptsim.paste.pieces import Ask, Piece
 from iptsim.paste.splitting import split
 
 
@@ -32,7 +33,7 @@ def fields_of_line(text: str) -> dict[str, Any]:
 
 def is_logged(text: str) -> bool:
     """Return whether a line is of the kernel's log, which also tells whether the packet is for the host itself."""
-    return any(isinstance(piece, Logged) for piece in _pieces(text))
+    return any(isinstance(piece, LoggedLine) for piece in _pieces(text))
 
 
 def _pieces(text: str) -> Iterator[Piece]:

@@ -8,7 +8,6 @@ from itertools import chain
 
 from iptsim.addresses import address_text
 from iptsim.dump.header import printed_backend
-from iptsim.extensions.options import quote
 from iptsim.host.model import Host
 from iptsim.host.pasted import (
     STILL_OPEN,
@@ -39,7 +38,6 @@ from iptsim.paste.pieces import (
     ChainItem,
     CommandItem,
     Listed,
-    Logged,
     Resolver,
     Rules,
     Settings,
@@ -113,7 +111,7 @@ def pasted(
         segments=tuple(reading.read),
         left_out=tuple(reading.left_out),
         asked=(*others, *tried, *to_itself(host, loopbacks, connections)),
-        logged=tuple(map(_logged_line, reading.of(Logged))),
+        logged=tuple(reading.of(LoggedLine)),
         with_rules=bool(reading.of(Rules) or rules_of_zones(reading.of(Zone))),
         listed_twice=builder.listed_twice,
         grown=grown,
@@ -158,7 +156,7 @@ def pasted(
         variables=tuple(one for text in texts.values() for one in misspelt_variables(text)),
         sshd_ports=tuple(sshd_ports(lines)),
         says_refused=tuple((line.number, line.text.strip()) for line in lines if _REFUSED.search(line.text)),
-        groups=joined_groups(reading.of(Logged), rules),
+        groups=joined_groups(reading.of(LoggedLine), rules),
         kernel=kernel_version(lines),
     )
 
@@ -183,20 +181,3 @@ def _appended(rules: Sequence[Rules]) -> Iterable[tuple[int, str]]:
         return  # its end: these are the rules of the chain
     for item in added:
         yield item.line, item.text.strip()
-
-
-def _logged_line(piece: Logged) -> LoggedLine:
-    visit = piece.visit
-    place = (visit.table, visit.chain, visit.kind, visit.number) if visit is not None else None
-    rule = " ".join(quote(word) for word in visit.words) if visit is not None else ""
-    return LoggedLine(
-        piece.line,
-        piece.family,
-        piece.hook,
-        piece.prefix,
-        piece.pairs,
-        piece.flags,
-        place,
-        piece.fields,
-        rule,
-    )

@@ -13,7 +13,7 @@ from iptsim.dump.rule import Counters
 from iptsim.dump.words import Word
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.options import quote
-from iptsim.host.pasted import FailedCommand, FirewalldPolicy
+from iptsim.host.pasted import FailedCommand, FirewalldPolicy, LoggedLine
 from iptsim.languages import Text, message
 
 
@@ -210,54 +210,6 @@ class Ask:
     composed: bool = False
 
 
-class Visit(NamedTuple):
-    """The contents of a TRACE line: a packet matched a rule, or reached the end of a chain.
-
-    Attributes:
-        kind: "rule", "policy" or "return".
-        number: the number of the rule, 0 if unknown; for the others, the number of rules plus one.
-        words: the rule's options, where the line shows them.
-        verdict: the verdict, where the line shows it: "ACCEPT", "JUMP:CHAIN" ...
-    """
-
-    table: str
-    chain: str
-    kind: str
-    number: int
-    words: tuple[str, ...] = ()
-    verdict: str = ""
-
-
-@dataclass(slots=True)
-class Logged:
-    """A packet that a rule logged: what findings need of its line (:class:`iptsim.host.pasted.LoggedLine`), and more.
-
-    Attributes:
-        family: 4 or 6.
-        hook: the hook, inferred from its interfaces.
-        prefix: the rule's log prefix.
-        verdict: the action that the prefix suggests, or None.
-        fields: the packet, as fields of a batch line.
-        line: its line.
-        visit: the rule, for a TRACE line.
-        conditions: options of a rule that only such packets match.
-        packet: what the lines of one packet have in common.
-        pairs / flags: its fields as logged, with and without a value.
-    """
-
-    family: Family
-    hook: str
-    prefix: str
-    verdict: str | None
-    fields: dict[str, Any]
-    line: int
-    visit: Visit | None = None
-    conditions: tuple[str, ...] = ()
-    packet: tuple[str, ...] = ()
-    pairs: tuple[tuple[str, str], ...] = ()
-    flags: tuple[str, ...] = ()
-
-
 @dataclass(slots=True)
 class Settings:
     """Settings of Docker, from which a host can be made.
@@ -355,7 +307,7 @@ Piece = (
     Rules
     | Facts
     | Ask
-    | Logged
+    | LoggedLine
     | Settings
     | Listed
     | Zone

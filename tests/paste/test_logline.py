@@ -13,6 +13,7 @@ from iptsim.cli import main
 from iptsim.errors import UsageError
 from iptsim.host.files import Source
 from iptsim.host.model import Host
+from iptsim.host.pasted import Visit
 from iptsim.netfilter.walk import walk
 from iptsim.owners.log_prefixes import logged_by
 from iptsim.paste.assembly import host_of_source
@@ -165,9 +166,9 @@ def test_a_trace_line_that_breaks_off_before_its_addresses() -> None:
     )
     pasted = read(text).pasted
     assert pasted is not None
-    assert [line.place for line in pasted.logged] == [
-        ("filter", "FORWARD", "rule", 1),
-        ("filter", "OWN", "rule", 7),
+    assert [line.visit for line in pasted.logged] == [
+        Visit("filter", "FORWARD", "rule", 1),
+        Visit("filter", "OWN", "rule", 7),
     ]
     pasted = read(text.replace("OWN:rule:7 IN=docker0", "OWN:rule:7 IN=docker1")).pasted
     assert pasted is not None

@@ -10,10 +10,11 @@ import pytest
 
 from iptsim import reading
 from iptsim.errors import CaptureError
+from iptsim.host.pasted import LoggedLine
 from iptsim.paste import forms, splitting
 from iptsim.paste.forms import logline
 from iptsim.paste.lines import Line, commented, lines_of
-from iptsim.paste.pieces import Logged, Warned
+from iptsim.paste.pieces import Warned
 from iptsim.sources import load_host
 
 
@@ -88,7 +89,7 @@ def test_of_a_long_log_the_first_lines_are_read_and_a_warning_says_so(
         f"IN=eth0 OUT= SRC=198.51.100.{n} DST=192.0.2.1 PROTO=UDP SPT=1 DPT=53\n" for n in range(5)
     )
     (segment,), left_out = splitting.split(lines_of(text))
-    assert sum(isinstance(piece, Logged) for piece in segment.pieces) == 3
+    assert sum(isinstance(piece, LoggedLine) for piece in segment.pieces) == 3
     assert left_out == [3, 4]
     (warned,) = (piece for piece in segment.pieces if isinstance(piece, Warned))
     assert warned.line == 4

@@ -12,11 +12,12 @@ from lark.exceptions import UnexpectedInput
 from iptsim.addresses import Family
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.grammar import parser
+from iptsim.host.pasted import LoggedLine, Visit
 from iptsim.languages import message
 from iptsim.owners.log_prefixes import verdict_of
 from iptsim.paste.addresses import is_address
 from iptsim.paste.lines import Line, continued
-from iptsim.paste.pieces import Ask, Logged, Segment, Visit, Warned
+from iptsim.paste.pieces import Ask, Segment, Warned
 from iptsim.paste.prompts import Command
 from iptsim.protocols import TCP_FLAGS
 
@@ -73,11 +74,6 @@ class Record(NamedTuple):
         return "FORWARD" if self.pairs.get("OUT") else "INPUT"
 
     @property
-    def verdict(self) -> str | None:
-        """The action on the packet that the prefix suggests."""
-        return verdict_of(self.prefix)
-
-    @property
     def family(self) -> Family:
         """The address family: nf_log_syslog.c writes HOPLIMIT only for IPv6, where someone replaced the addresses."""
         addresses = self.pairs.get("SRC", "") + self.pairs.get("DST", "")
@@ -91,20 +87,20 @@ class Record(NamedTuple):
         names = ("SRC", "FLOWLBL", "SPT") if number == "0" else ("SRC",)
         return (number, *(self.pairs.get(name, "") for name in names))
 
-    def logged(self, line: int) -> Logged:
+    def logged(self, line: int) -> LoggedLine:
         """Return the packet that a line logs."""
-        return Logged(
-            self.family,
-            self.hook,
-            self.prefix,
-            self.verdict,
-            question_of(self),
-            line,
-            self.visit,
-            _conditions(self),
-            self.identity,
-            tuple(self.pairs.items()),
-            self.flags,
+        return LoggedLine(
+            line=line,
+            family=self.family,
+            hook=self.hook,
+            prefix=self.prefix,
+            verdict=verdict_of(self.prefix),
+            fields=question_of(self),
+            pairs=tuple(self.pairs.items()),
+            flags=self.flags,
+            visit=self.visit,
+            conditions=_conditions(self),
+            packet=self.identity,
         )
 
 
@@ -122,7 +118,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     if not records:
         return None
     traced = any(record.visit for record, _ in records)
-    pieces: list[Ask | Logged] = []
+    pieces: list[Ask | LoggedLine] = []
     asked: set[tuple[tuple[str, Any], ...]] = set()
     for record, number in records:
         logged = record.logged(number)

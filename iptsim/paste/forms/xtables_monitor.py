@@ -8,9 +8,10 @@ from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
+from iptsim.host.pasted import LoggedLine, Visit
 from iptsim.paste.forms.logline import Record, question_of
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import Ask, Logged, Segment, Visit
+from iptsim.paste.pieces import Ask, Segment
 from iptsim.paste.prompts import Command, words_of
 from iptsim.protocols import TCP_FLAGS
 
@@ -20,7 +21,7 @@ _NAMES = {"SPORT": "SPT", "DPORT": "DPT", "HOPLIMIT": "TTL"}
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the trace that starts at a line, or None."""
-    pieces: list[Ask | Logged] = []
+    pieces: list[Ask | LoggedLine] = []
     packets: dict[str, Record] = {}
     end = at
     while end < len(lines) and (tree := _parsed(lines[end].text)) is not None:
