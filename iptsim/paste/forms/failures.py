@@ -127,7 +127,7 @@ def _told(lines: list[Line], at: int) -> tuple[dict[str, Any], int] | None:
         return None
     # a message without a known sender gives no question
     places = (container_of(lines, at) is not None, typed_on_host(lines, at), typed_elsewhere(lines, at))
-    known = "->" in text or any(places) or names_host(OF_HOST if OF_HOST in text else "", lines)
+    known = "->" in text or any(places) or (OF_HOST in text and names_host(OF_HOST, lines))
     fields = _parsed(message.group()) if known else {}
     return (fields, at) if fields else None
 

@@ -118,8 +118,11 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     reader = _Reader(lines)
     # a whole status replaces an earlier one
     items, unread = reader.read(policies, rows, 0 if status is None else lines[first].number)
-    for way, place in ((way, place) for place in gaps for way in _HOOKS):
-        items.append(GapItem(f"ufw-user-{way}", lines[place].number, lines[place].text.strip()))
+    items += [
+        GapItem(f"ufw-user-{way}", lines[place].number, lines[place].text.strip())
+        for place in gaps
+        for way in _HOOKS
+    ]
     pieces: list[Piece] = [Rules("filter", 4, items, status=True)] if items else []
     return Segment(title, title, first, last, pieces, unread, "filter")
 
@@ -134,12 +137,13 @@ def applied_to(lines: list[Line], shown: int, first: int, last: int) -> bool:
     """
     if any_matches(lines, _RULES) or not any(_STATUS.match(line.text) for line in lines[: shown + 1]):
         return False
-    return all(has_run(lines, at) for at in range(first, last + 1) if _is_typed(lines[at].text))
+    return all(has_run(lines, at) for at in range(first, last + 1) if _typed(lines[at].text))
 
 
-def _is_typed(text: str) -> bool:
+def _typed(text: str) -> Command | None:
+    """Return the command of ufw in a line that is not `ufw status`."""
     command = command_of(text) if "ufw" in text else None
-    return command is not None and command.program == "ufw" and command.words[:1] != ("status",)
+    return command if command and command.program == "ufw" and command.words[:1] != ("status",) else None
 
 
 def _change(lines: Sequence[Line], at: int, policies: dict[str, str], rows: list[Row]) -> list[int]:
@@ -152,13 +156,12 @@ def _change(lines: Sequence[Line], at: int, policies: dict[str, str], rows: list
         text = lines[place].text
         if _STATUS.match(text):
             break
-        if not _is_typed(text) or not has_run(lines, place):
+        command = _typed(text)
+        if command is None or not has_run(lines, place):
             continue
-        command = command_of(text)
-        default = DEFAULT.fullmatch(" ".join(command.words)) if command is not None else None
-        if default is not None:
+        if default := DEFAULT.fullmatch(" ".join(command.words)):
             policies[_DIRECTIONS[default[2] or "incoming"]] = _TARGETS.get(default[1], "DROP")
-        elif command is not None and _CHANGING & {*command.words[:2]} and not change(rows, text, place):
+        elif _CHANGING & {*command.words[:2]} and not change(rows, command, place):
             unread.append(place)
     return unread
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from iptsim.paste.lines import Line
-from iptsim.paste.prompts import command_of, prompt_of
+from iptsim.paste.prompts import Command, command_of, prompt_of
 
 ROW = re.compile(
     r"\s*(?:\[\s*\d+\]\s+)?(?P<to>\S.*?)\s+"
@@ -48,13 +48,12 @@ def done(text: str) -> bool:
     return _DONE.fullmatch(text) is not None
 
 
-def change(rows: list[Row], text: str, at: int) -> bool:
-    """Change the rows of a status as a command does; return whether it is one of ufw that could be followed.
+def change(rows: list[Row], command: Command, at: int) -> bool:
+    """Change the rows of a status as a command of ufw does; return whether it could be followed.
 
     A rule with another action replaces the one with the same conditions; others go to the end, or where `insert` says.
     """
-    command = command_of(text)
-    words = [word for word in command.words if not word.startswith("--")] if command is not None else []
+    words = _without_options(command)
     deletes, place = words[:1] == ["delete"], len(rows)
     if deletes and words[1:2] and words[1].isdecimal():
         place = int(words[1]) - 1
@@ -98,10 +97,14 @@ def row_of(text: str) -> str | None:
     command = command_of(text)
     if command is None or command.program != "ufw":
         return None
-    words = [word for word in command.words if not word.startswith("--")]
+    words = _without_options(command)
     if words[:1] in (["insert"], ["prepend"]):
         return None  # its place is among rules that are not shown
     return _row_of(words)
+
+
+def _without_options(command: Command) -> list[str]:
+    return [word for word in command.words if not word.startswith("--")]
 
 
 def _row_of(words: list[str]) -> str | None:
