@@ -250,9 +250,9 @@ networks() {
 bridge_name='{{with index .Options "com.docker.network.bridge.name"}}{{.}}{{else}}br-{{printf "%.12s" .ID}}{{end}}'
 # is_here: whether a bridge of Docker's networks is in this namespace, so that its rules are, too.
 is_here() {
-    bridges=$(docker network ls -q --filter driver=bridge | while read -r id; do
-        docker network inspect -f "$bridge_name" "$id"
-    done)
+    ids=$(docker network ls -q --filter driver=bridge)
+    # shellcheck disable=SC2086
+    bridges=$([ -z "$ids" ] || docker network inspect -f "$bridge_name" $ids)
     for bridge in $bridges; do
         "$ip" link show dev "$bridge" >/dev/null 2>&1 && return 0
     done
