@@ -12,6 +12,8 @@ from iptsim.extensions.options import quote
 from iptsim.host.nft_connection import ARRIVING, BRIDGE, each
 from iptsim.host.nft_header_fields import Alternatives
 
+#: The hooks at which packets may know where they came in: forwarded ones also in postrouting (Linux 5.7 and later).
+_ARRIVED = frozenset({*ARRIVING, "postrouting", *(f"{BRIDGE}{hook}" for hook in ARRIVING)})
 #: The hooks of packets that leave.
 _LEAVING = frozenset({"forward", "output", "postrouting"})
 #: The hooks at which no packet has an interface by which it came in ("i"), or by which it leaves ("o").
@@ -31,9 +33,7 @@ def interface_options(key: str, values: Sequence[Any], hook: str, *, negated: bo
         negated: none of the values.
     """
     names = [str(one) for one in values]
-    # forwarded packets keep their input interface in postrouting (Linux 5.7 and later)
-    arriving = {*ARRIVING, "postrouting", *(f"{BRIDGE}{one}" for one in ARRIVING)}
-    there = arriving if key.startswith("i") else _LEAVING
+    there = _ARRIVED if key.startswith("i") else _LEAVING
     if any(not name or name.endswith("+") for name in names):
         return None
     if hook in _WITHOUT[key[0]]:

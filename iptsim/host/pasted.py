@@ -19,7 +19,8 @@ from iptsim.languages import Text, message_if
 
 #: The forms of texts that list routes.
 _ROUTES: dict[Family, tuple[str, ...]] = {4: ("ip route", "route"), 6: ("ip -6 route",)}
-
+#: The name of the form of a list of processes of docker-proxy.
+PROXIES = "docker-proxy processes"
 #: The error of a connection that does not fail, although it should.
 STILL_OPEN = "open"
 
@@ -195,10 +196,6 @@ class QuotedCommand(NamedTuple):
     name: str
     text: str
     mended: str
-
-
-#: The name of the form of a list of processes of docker-proxy.
-PROXIES = "docker-proxy processes"
 
 
 class EngineError(NamedTuple):

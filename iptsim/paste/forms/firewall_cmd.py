@@ -51,8 +51,6 @@ _RICH = re.compile(
 )
 _END = ("-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP")
 _REFUSE = ("-j", "REJECT", "--reject-with", "icmp-host-prohibited")
-
-
 _TEXT = """
 ssh 22/tcp; http 80/tcp; https 443/tcp; http3 443/udp; dhcpv6-client; dhcpv6 547/udp; cockpit 9090/tcp
 dns 53/tcp 53/udp; dns-over-tls 853/tcp; dhcp 67/udp; ntp 123/udp; ftp 21/tcp; tftp 69/udp; telnet 23/tcp
@@ -73,7 +71,8 @@ transmission-client 51413/tcp 51413/udp; zabbix-agent 10050/tcp; zabbix-server 1
 xmpp-server 5269/tcp; sip 5060/tcp 5060/udp; sips 5061/tcp 5061/udp
 high-availability 2224/tcp 3121/tcp 5403/tcp 5404/udp 5405-5412/udp 9929/tcp 9929/udp 21064/tcp
 """
-#: The ports of each service: "22/tcp".
+#: The ports of each service for IPv4, such as "22/tcp" (config/services/*.xml of firewalld). A protocol without ports
+#: has no number.
 SERVICES: dict[str, tuple[str, ...]] = {
     name: tuple(ports)
     for entry in _TEXT.replace("\n", ";").split(";")
