@@ -358,6 +358,7 @@ def _ports(host: Host) -> None:
             )
         )
     if made:
+        host.namespace.cache.clear()
         host.assumptions.append(
             message("The names of the bridge ports are not known; here they are veth and a number.")
         )

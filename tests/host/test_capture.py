@@ -231,6 +231,18 @@ def test_without_addresses_the_links_are_kept(tmp_path: Path) -> None:
     assert docker0.addresses[0].address == theirs.addresses[0].address
 
 
+def test_the_bridge_has_the_ports_that_containers_of_rules_get(tmp_path: Path) -> None:
+    (tmp_path / "rules").write_text(
+        "*nat\n:DOCKER - [0:0]\n-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n"
+        "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n"
+        "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8081 -j DNAT --to-destination 172.17.0.3:80\nCOMMIT\n"
+    )
+    host = load_host(tmp_path / "rules")
+    ports = [endpoint.bridge_port for one in host.containers.values() for endpoint in one.endpoints.values()]
+    assert len(ports) == 2
+    assert ports == [port.name for port in host.bridge_ports("docker0")]
+
+
 def test_a_router_without_docker(tmp_path: Path) -> None:
     (tmp_path / "rules").write_text(
         "*nat\n-A POSTROUTING -o ppp0 -j MASQUERADE\n"
