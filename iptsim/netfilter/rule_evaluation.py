@@ -139,10 +139,11 @@ def _undecided(
     kernel: Kernel, context: Context, target: Target, unknown: Unknown, prepared: Prepared
 ) -> Verdict | Translation:
     """Return the result of a target whose effect is undecided: the packet continues, or it does not."""
-    translates, rewritten = may_translate(prepared.rule.table, target), rewrites(target)
+    rewritten = rewrites(target)
+    translates = not rewritten and may_translate(prepared.rule.table, target)
     passes = kernel.world.assumed(target.name, prepared.rule)
     stated = passes is not None
-    if translates and not rewritten and prepared.rule.table != "nat":
+    if translates and prepared.rule.table != "nat":
         note = message(
             "Rules of nftables {table} {chain} that are not shown are assumed to drop no packets: the chain is of"
             " type nat.",
@@ -150,7 +151,7 @@ def _undecided(
             chain=prepared.rule.chain,
         )
         kernel.notes.append(note)
-    if translates and not rewritten and not stated and hooks.NAT_SIDE[context.hook] == "src":
+    if translates and not stated and hooks.NAT_SIDE[context.hook] == "src":
         if not source_matters(kernel, context) or _decide(kernel, unknown, target.name, prepared.rule, KEEPS):
             return Verdict("CONTINUE", detail=unknown.reason)
         return Translation("MASQUERADE", "src")
@@ -166,7 +167,7 @@ def _undecided(
         # the rules that the packet meets at its new destination may let it pass
         kernel.passage.elsewhere = rewritten or (translates and is_filtered(kernel, context))
         return Verdict("ACCEPT", detail=unknown.reason)
-    if translates and not rewritten and not stated and not is_filtered(kernel, context):
+    if translates and not stated and not is_filtered(kernel, context):
         return Verdict("ACCEPT", detail=unknown.reason)  # whatever its new destination
     return Verdict("DROP", detail=unknown.reason)
 
