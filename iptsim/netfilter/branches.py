@@ -116,6 +116,7 @@ class Branches:
             verbose=self.question.verbose,
             watches=self.watches,
             observer=self.observer,
+            captured=self.namespaces.captured,
         )
 
 

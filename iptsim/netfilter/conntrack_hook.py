@@ -162,7 +162,7 @@ def confirm(kernel: Kernel, context: Context) -> Outcome | None:
             "rule put it into another zone for its replies"
         )
         return kernel.drop("conntrack-clash", note, context.hook)
-    if nat.is_taken(connection, connection.reply, kernel.tracked()):
+    if nat.is_taken(connection, connection.reply, kernel.tracked):
         note = message(
             "conntrack already has a connection whose replies have these addresses and ports, and nat may not choose"
             " others"

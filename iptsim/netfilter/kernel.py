@@ -21,6 +21,7 @@ from iptsim.host.namespace import RoutingRule
 from iptsim.languages import Text, message
 from iptsim.netfilter.chain_rules import ChainRules
 from iptsim.netfilter.choices import Choices
+from iptsim.netfilter.connection_table import Captured, ConnectionTable
 from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.prepared import Prepared
@@ -159,7 +160,8 @@ class Kernel:
         verbose: whether rules that did not match are recorded.
         watches: record the rules that packets traverse, to find the addresses that they treat alike.
         observer: observes the evaluation of the rules, if any.
-        connections: those that conntrack knows.
+        connections: those that the question gives, and those of the walk.
+        tracked: all that conntrack knows, with those of a capture.
         consulted: packet fields that a rule checked while they held a default.
         notes: the assumptions made, as sentences.
         stated: the state that the question gave the packet that conntrack looked up last, if any.
@@ -177,6 +179,7 @@ class Kernel:
         verbose: bool = False,
         watches: tuple[Watch, ...] = (),
         observer: Observer | None = None,
+        captured: Captured | None = None,
     ) -> None:
         self.world = world
         self.host = world.host
@@ -188,16 +191,12 @@ class Kernel:
         self.watches = watches
         self.observer = observer
         self.connections: list[Connection] = list(world.known_connections)
+        self.tracked = ConnectionTable(self.connections, captured or Captured())
         self.consulted: set[str] = set()
         self.notes: list[Text] = []
         self.stated: State | None = None
         self.passage = Passage()
         self.company: Company | None = None
-
-    def tracked(self) -> list[Connection]:
-        """Return the connections in the namespace's conntrack table; a capture contains those of the host."""
-        captured = self.host.conntrack if self.is_host else []
-        return [*self.connections, *(entry.connection for entry in captured)]
 
     @property
     def is_host(self) -> bool:

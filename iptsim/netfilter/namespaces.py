@@ -12,6 +12,7 @@ from iptsim.errors import IptsimError
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
 from iptsim.host.nft_chains import NftChain
+from iptsim.netfilter.connection_table import Captured
 from iptsim.netfilter.excerpts import unseen_tables
 from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.nft_program import program_of
@@ -24,6 +25,9 @@ class Namespaces:
     Args:
         host: the host.
         like: those of a host with the same containers, and with the same rules but for a few: they are prepared once.
+
+    Attributes:
+        captured: the connections of the host, if it is a capture.
     """
 
     def __init__(self, host: Host, like: Namespaces | None = None) -> None:
@@ -32,6 +36,9 @@ class Namespaces:
         self._programs: dict[int, list[Program]] = _programs_of_host(host, before)
         self._of_host = Hooks(self._programs, host.namespace.nftables)
         self._of_containers: dict[str, Hooks] = like._of_containers if like is not None else {}
+        self.captured = Captured(host.conntrack)
+        if like is not None and like.captured.entries is host.conntrack:
+            self.captured = like.captured
 
     def hooks_of(self, namespace: Namespace) -> Hooks:
         """Return the hooks of a namespace."""

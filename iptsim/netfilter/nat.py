@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from iptsim.addresses import Family
 from iptsim.connection import Connection, Flow
 from iptsim.extensions.jhash import jhash_words
 from iptsim.extensions.verdicts import Translation
+from iptsim.netfilter.connection_table import ConnectionTable, source_of
 from iptsim.packet import Packet
 from iptsim.protocols import GRE, ICMP, ICMP_REPLIES, ICMPV6, PORT_PROTOCOLS
 
@@ -21,7 +20,7 @@ def set_up(
     packet: Packet,
     wanted: Translation,
     new_address: tuple[int, int] | None,
-    others: Sequence[Connection],
+    others: ConnectionTable,
 ) -> None:
     """Bind a translation to a connection: work out the flow of its replies.
 
@@ -62,7 +61,7 @@ def set_up(
         connection.status |= {"DNAT" if side == "dst" else "SNAT"}
 
 
-def keep_source(connection: Connection, others: Sequence[Connection]) -> None:
+def keep_source(connection: Connection, others: ConnectionTable) -> None:
     """Settle the source of a connection that no rule translates: if others have its port, the kernel picks another one.
 
     Source: nf_nat_alloc_null_binding.
@@ -73,7 +72,7 @@ def keep_source(connection: Connection, others: Sequence[Connection]) -> None:
         connection.status |= {"SNAT"}
 
 
-def is_taken(connection: Connection, reply: Flow, others: Sequence[Connection]) -> bool:
+def is_taken(connection: Connection, reply: Flow, others: ConnectionTable) -> bool:
     """Return whether replies to a connection would be packets of another one (nf_conntrack_tuple_taken).
 
     Of ICMP, the kernel changes the identifier, which is not part of a flow here.
@@ -86,16 +85,13 @@ def is_taken(connection: Connection, reply: Flow, others: Sequence[Connection]) 
     if reply.proto in ICMP_REPLIES or (reply.proto in PORT_PROTOCOLS and None in (reply.sport, reply.dport)):
         return False
     return any(
-        (other.reply == reply or other.original == reply)
-        and other.original != connection.original
+        other.original != connection.original
         and (other.family, other.zone) == (connection.family, connection.zone)
-        for other in others
+        for other in others.of_flow(reply)
     )
 
 
-def _with_free_port(
-    connection: Connection, flow: Flow, wanted: Translation, others: Sequence[Connection]
-) -> Flow:
+def _with_free_port(connection: Connection, flow: Flow, wanted: Translation, others: ConnectionTable) -> Flow:
     """Return a flow with the port that the kernel takes instead of one that is taken (nf_nat_l4proto_unique_tuple).
 
     A destination without ports in its rule keeps it. The kernel searches from a random port for a source, and from the
@@ -126,7 +122,7 @@ def _like_before(
     current: Flow,
     wanted: Translation,
     addresses: tuple[int, int] | None,
-    others: Sequence[Connection],
+    others: ConnectionTable,
 ) -> tuple[int, int | None] | None:
     """Return the address and port that another connection from the same source got, if they can be used.
 
@@ -137,14 +133,8 @@ def _like_before(
         return None
     if wanted.netmap is not None or _fits(wanted, current.src, current.sport, addresses):
         return None
-    for other in others:
+    for other in others.of_source(source_of(current)):
         if other.zone.original != connection.zone.original or other is connection:
-            continue
-        if (other.original.src, other.original.sport, other.original.proto) != (
-            current.src,
-            current.sport,
-            current.proto,
-        ):
             continue
         address, port = other.reply.dst, other.reply.dport
         if _fits(wanted, address, port, addresses):

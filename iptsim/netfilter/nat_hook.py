@@ -57,7 +57,7 @@ def _evaluate(
     if kernel.is_host and side not in connection.nat_done:
         _translate_unseen(kernel, context)
     if side == "src" and side not in connection.nat_done:
-        nat.keep_source(connection, kernel.tracked())
+        nat.keep_source(connection, kernel.tracked)
     connection.nat_done |= {side}
     return None
 

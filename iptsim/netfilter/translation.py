@@ -22,7 +22,7 @@ def translate(kernel: Kernel, context: Context, wanted: Translation) -> bool:
         addresses = (own, own)
         if wanted.target == "MASQUERADE":
             connection.masqueraded_on = context.out_interface
-    nat.set_up(connection, context.packet, wanted, addresses, kernel.tracked())
+    nat.set_up(connection, context.packet, wanted, addresses, kernel.tracked)
     connection.nat_done |= {wanted.side}
     nat.translate(context.packet, connection, wanted.side, context.direction)
     return True

@@ -243,6 +243,7 @@ def _parts(host: Host) -> tuple[object, ...]:
         *map(host.extra_rulesets.get, FAMILIES),
         host.namespace,
         host.namespace.nftables,
+        host.conntrack,
         bool(host.conntrack),
     )
 
