@@ -19,14 +19,14 @@ from iptsim.extensions.hidden import hides_interfaces
 from iptsim.extensions.matches.set import Set
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_CONTAINER, is_private, second_address
-from iptsim.findings.bypassed_firewalls import is_forwarded, is_on_purpose
+from iptsim.findings.bypassed_firewalls import is_forwarded, is_on_purpose, without_nat
 from iptsim.findings.closed import at_first_sight
 from iptsim.findings.examples import header, is_for_replies, packet_for, states_of
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule, place_of_chain, uses
 from iptsim.findings.rate_limits import accepts_established
 from iptsim.findings.scene import Scene
 from iptsim.findings.ssh import USUAL, name_port, ssh_ports
-from iptsim.findings.variants import with_usual_interfaces, without_rules
+from iptsim.findings.variants import with_usual_interfaces
 from iptsim.languages import Message, message, message_sentences
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.passages import shell
@@ -141,7 +141,7 @@ def _is_of_senders(match: Set) -> bool:
 
 def _passing(scene: Scene, family: Family, ban: _Ban) -> Iterator[tuple[Message, Explanation]]:
     """Yield the ports of containers that a blocked sender reaches, but would not if the packets passed INPUT."""
-    world = scene.suppose("no nat", partial(without_rules, "nat"))
+    world = without_nat(scene)
     for port in _ports(scene, family):
         shown = port.ask(scene, family, ban.sender)
         if shown is None or not _is_open(shown, port) or is_on_purpose(shown):
@@ -258,20 +258,26 @@ def behind_established(scene: Scene) -> Iterator[Finding]:
 def behind_accepted(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, banned addresses that connect to a port which an earlier rule accepts from everybody."""
     for family in scene.families if scene.is_pasted else ():
-        world = scene.suppose("usual interfaces", with_usual_interfaces)
         for ban in filter(_is_ban, _in_order(scene, family, "INPUT", set())):
-            if ban.parameters.source is None:
-                continue
-            sender = address_text(family, ban.parameters.source.address)
-            chain = scene.rules(family, "filter", ban.chain)
-            for rule in filter(_accepts_port, takewhile(partial(is_not, ban), chain)):
-                shown = scene.ask(sender, "host", family, world=world, **header(rule))
-                step = shown.trace.legs[0].deciding if shown is not None else None
-                if shown is None or step is None or step.rule is None or shown.verdict != "ACCEPT":
-                    continue
-                if (step.rule.chain, step.rule.position) == (rule.chain, rule.position):
-                    yield _accepted(scene, family, ban, rule, shown)
-                    return
+            for rule, shown in _accepting_before(scene, family, ban):
+                yield _accepted(scene, family, ban, rule, shown)
+                return
+
+
+def _accepting_before(scene: Scene, family: Family, ban: Rule) -> Iterator[tuple[Rule, Explanation]]:
+    """Yield the rules before a ban, in its chain, that accept a port from its address, each with such a packet."""
+    if ban.parameters.source is None:
+        return
+    world = scene.suppose("usual interfaces", with_usual_interfaces)
+    sender = address_text(family, ban.parameters.source.address)
+    chain = scene.rules(family, "filter", ban.chain)
+    for rule in filter(_accepts_port, takewhile(partial(is_not, ban), chain)):
+        shown = scene.ask(sender, "host", family, world=world, **header(rule))
+        step = shown.trace.legs[0].deciding if shown is not None else None
+        if shown is None or step is None or step.rule is None or shown.verdict != "ACCEPT":
+            continue
+        if (step.rule.chain, step.rule.position) == (rule.chain, rule.position):
+            yield rule, shown
 
 
 def _accepts_port(rule: Rule) -> bool:
@@ -363,9 +369,9 @@ def _is_ban(rule: Rule) -> bool:
     """Return whether a rule blocks a single address, or a set or chain of banned ones."""
     if rule.target_name not in BLOCKING or any("NEW" in states_of(one) for one in rule.matches):
         return False
-    source, sets = rule.parameters.source, [one for one in rule.matches if one.name == "set"]
-    if any(_BANS.search(one.match_set.name) for one in sets if hasattr(one, "match_set")):
+    if any(isinstance(one, Set) and _BANS.search(one.match_set.name) for one in rule.matches):
         return True
+    source = rule.parameters.source
     whole = source is not None and source.mask == (1 << BITS[source.family]) - 1
     single = whole and "source" not in rule.parameters.negated
     return single and (bool(_BANS.search(rule.chain)) or not rule.conditions_on("dport"))

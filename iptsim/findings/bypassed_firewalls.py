@@ -36,7 +36,7 @@ def bypassed(scene: Scene) -> Iterator[Finding]:
             if shown is None or not (_is_open(shown) or _may_be_open(scene, family, shown)):
                 continue
             certain = shown.verdict == "ACCEPT"
-            step = _denying(scene.ask_port(publication, _without_nat(scene)), certain=certain)
+            step = _denying(scene.ask_port(publication, without_nat(scene)), certain=certain)
             is_denied = step is not None
             if step is None and certain:
                 step = _denying(scene.ask_port(publication, _without_nat_and_gaps(scene)), certain=True)
@@ -69,7 +69,7 @@ class _Bypassed(NamedTuple):
     is_denied: bool
 
 
-def _without_nat(scene: Scene) -> str:
+def without_nat(scene: Scene) -> str:
     """Return the variant of the host that forwards no port."""
     return scene.suppose("no nat", partial(without_rules, "nat"))
 

@@ -399,19 +399,14 @@ def _near(shown: Explanation) -> tuple[Skipped, ...]:
     """Return the rules that would have accepted the packet with another address, protocol, or one other interface."""
     leg = shown.trace.deciding_leg
     skipped = [*(one for step in leg.steps for one in step.skipped), *leg.skipped]
-    near = [
-        one
-        for one in skipped
-        if one.rule.target_name == "ACCEPT"
-        and (
-            (
-                (one.condition.startswith(_ADDRESSES) or _has_one_other_interface(one, shown))
-                and _fits_otherwise(one, shown)
-            )
-            or _has_other_protocol(one, shown)
-        )
-    ]
+    near = [one for one in skipped if one.rule.target_name == "ACCEPT" and _is_near(one, shown)]
     return tuple({one.condition: one for one in reversed(near)}.values())[::-1][:_SHOWN]
+
+
+def _is_near(skipped: Skipped, shown: Explanation) -> bool:
+    """Return whether a rule does not match a packet only because of an address, one interface or the protocol."""
+    elsewhere = skipped.condition.startswith(_ADDRESSES) or _has_one_other_interface(skipped, shown)
+    return (elsewhere and _fits_otherwise(skipped, shown)) or _has_other_protocol(skipped, shown)
 
 
 def _has_one_other_interface(skipped: Skipped, shown: Explanation) -> bool:

@@ -73,7 +73,7 @@ def _may_accept(scene: Scene, family: Family, rule: Rule) -> bool:
 
 
 def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
-    tool = tool_of(family)
+    command = f"{tool_of(family)} -I FORWARD -j {CHAIN}"
     return Finding(
         "docker-user-not-asked",
         message("No rule in FORWARD jumps to DOCKER-USER."),
@@ -90,17 +90,15 @@ def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
         )
         if own
         else message("Rules added to the chain have no effect."),
-        message(
-            "{command}; restarting Docker does the same.", command=shell(f"{tool} -I FORWARD -j {CHAIN}")
-        ),
+        message("{command}; restarting Docker does the same.", command=shell(command)),
         _against(scene, family, scene.suppose("evaluated first", _asked_first)),
         family,
-        (f"{tool} -I FORWARD -j {CHAIN}",),
+        (command,),
     )
 
 
 def _late(scene: Scene, family: Family, jump: Rule, before: list[Rule]) -> Finding:
-    tool = tool_of(family)
+    commands = tuple(f"{tool_of(family)} {option} FORWARD -j {CHAIN}" for option in ("-D", "-I"))
     return Finding(
         "docker-user-late",
         message(
@@ -109,10 +107,10 @@ def _late(scene: Scene, family: Family, jump: Rule, before: list[Rule]) -> Findi
         ),
         (*(of_rule(rule) for rule in before[:3]), of_rule(jump)),
         message("Packets that those rules accept never reach DOCKER-USER."),
-        shell(f"{tool} -D FORWARD -j {CHAIN}", f"{tool} -I FORWARD -j {CHAIN}"),
+        shell(*commands),
         _against(scene, family, scene.suppose("evaluated first", _asked_first)),
         family,
-        (f"{tool} -D FORWARD -j {CHAIN}", f"{tool} -I FORWARD -j {CHAIN}"),
+        commands,
     )
 
 
