@@ -16,6 +16,11 @@ _PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0}
 _SECURITY_PRIORITIES = {"legacy": 50, "nf_tables": 150}
 
 
+def usual_chains(table: str) -> tuple[str, ...]:
+    """Return the built-in chains that a table has in all kernels: before Linux 2.6.36, nat had no INPUT."""
+    return tuple(chain for chain in BUILTIN_CHAINS[table] if (table, chain) != ("nat", "INPUT"))
+
+
 def priority_of(table: str, chain: str, backend: str = "nf_tables") -> int:
     """Return the priority of a table's built-in chain at its hook.
 

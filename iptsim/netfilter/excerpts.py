@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.builtin_chains import usual_chains
 from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.hidden import SHOW, SHOW_IPV6, is_gap
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
@@ -53,7 +53,7 @@ def unseen_chains(rulesets: Iterable[Ruleset], *, unknown: bool = False) -> list
         (table, chain)
         for table in _TABLES
         if table in tables
-        for chain in _usual_chains(table)
+        for chain in usual_chains(table)
         if (table, chain) not in shown
     ]
 
@@ -66,18 +66,13 @@ def unseen_places(rulesets: Iterable[Ruleset]) -> tuple[str, ...]:
     hidden = {
         table
         for table in _TABLES
-        if table not in ruled and all((table, chain) in chains for chain in _usual_chains(table))
+        if table not in ruled and all((table, chain) in chains for chain in usual_chains(table))
     }
     tables = hidden.union(unseen_tables(found))
     return (
         *(table for table in _TABLES if table in tables),
         *(f"{table} {chain}" for table, chain in chains if table not in hidden),
     )
-
-
-def _usual_chains(table: str) -> list[str]:
-    """Return the built-in chains of a table; before Linux 2.6.36, nat had no INPUT."""
-    return [chain for chain in BUILTIN_CHAINS[table] if (table, chain) != ("nat", "INPUT")]
 
 
 def _unset_policies(rulesets: Iterable[Ruleset]) -> list[str]:

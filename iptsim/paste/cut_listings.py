@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS, usual_chains
 from iptsim.paste.lines import Line
 from iptsim.paste.listed_again import shows_policies_only
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, Listed, Piece, Rules, Segment, Settings
@@ -75,7 +75,7 @@ def _ends_at_chains(items: Sequence[Item]) -> bool:
     if len(chains) < len(items):
         return False
     shown = [one.name for one in chains if one.policy is not None]
-    tables = [[*names] for names in (*BUILTIN_CHAINS.values(), ("PREROUTING", "OUTPUT", "POSTROUTING"))]
+    tables = [[*names] for names in (*BUILTIN_CHAINS.values(), usual_chains("nat"))]
     lacks_policy = (
         len(shown) > 1 and shown not in tables and any(one[: len(shown)] == shown for one in tables)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS, usual_chains
 from iptsim.dump.rule import Jump
 from iptsim.dump.ruleset import Table
 from iptsim.extensions.hidden import SHOW, HiddenTarget
@@ -55,8 +55,7 @@ def unknown_chains(table: Table, *, dumped: bool) -> list[str]:
     missing = [name for name in BUILTIN_CHAINS[table.name] if name not in table.chains]
     if table.name == "filter":
         return missing
-    # before Linux 2.6.36, nat had no INPUT
-    lacks_none = dumped or (table.name == "nat" and missing == ["INPUT"])
+    lacks_none = dumped or table.chains.keys() >= {*usual_chains(table.name)}
     return [] if lacks_none or not any(chain.rules for chain in table.chains.values()) else missing
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 
 from iptsim.addresses import Family
-from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS, usual_chains
 from iptsim.dump.header import has_variants
 from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain, Ruleset, Table
@@ -138,10 +138,8 @@ def _chain_of(item: Item) -> str | None:
 def shows_policies_only(piece: Rules) -> bool:
     """Return whether a piece is the output of `iptables -S` that has no line behind the policies."""
     policies = [item.name for item in piece.items if isinstance(item, ChainItem) and item.policy]
-    missing = {*BUILTIN_CHAINS[piece.table]}.difference(policies)
     is_listing = piece.whole and piece.fragment and piece.printed and not (piece.named or piece.filtered)
-    # before Linux 2.6.36, nat had no INPUT
-    has_all = not missing or (piece.table == "nat" and missing == {"INPUT"})
+    has_all = {*usual_chains(piece.table)} <= {*policies}
     return is_listing and has_all and len(policies) == len(piece.items)
 
 
