@@ -301,6 +301,14 @@ def uses(shown: Explanation, rule: Rule) -> bool:
     return any(step.rule is rule for step in shown.trace.legs[0].all_steps)
 
 
+def branch_with(shown: Explanation, rule: Rule, code: str) -> Explanation | None:
+    """Return the branch of a walk, or its only path, that a rule matched and that ends for a reason, by its code."""
+    for one in shown.branches or [shown]:
+        if one.reason.code == code and uses(one, rule):
+            return one
+    return None
+
+
 def is_readdressed(shown: Explanation) -> bool:
     """Return whether a rule changed the destination of a packet."""
     return any(step.verdict in TRANSLATING_DESTINATION for step in shown.trace.legs[0].all_steps)

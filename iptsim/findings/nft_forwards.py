@@ -33,11 +33,8 @@ def to_loopback(scene: Scene) -> Iterator[Finding]:
     """Find rules that send packets from other machines to 127.0.0.0/8, which the kernel does not route."""
     for _, rule in _translating(scene, 4):
         address = _target(rule)
-        if address is None or not is_loopback(4, address):
-            continue
-        shown = arrives(scene, 4, rule, "host", header(rule))
-        if shown is not None and shown.verdict == "DROP" and shown.reason.code == "martian":
-            yield leads_to_loopback(scene, rule, address, shown)
+        if address is not None and is_loopback(4, address):
+            yield from leads_to_loopback(scene, rule, address)
 
 
 def blocked(scene: Scene) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.targets.ct import Ct, Notrack
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.verdicts import TRANSLATING
-from iptsim.findings.finding import SHOWN, Evidence, Finding, is_readdressed, of_rule, uses
+from iptsim.findings.finding import SHOWN, Evidence, Finding, branch_with, is_readdressed, of_rule, uses
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene, some_address
 from iptsim.findings.variants import without_rules
@@ -54,21 +54,13 @@ def hairpin(scene: Scene) -> Iterator[Finding]:
             if client is None or found.gateway is not None or found.device is None:
                 continue
             shown = scene.ask(client, forward.at, family, **{"in": found.device}, **forward.fields)
-            shown = _unrecognised(shown, forward.rule) if shown is not None else None
+            shown = branch_with(shown, forward.rule, "reply-not-recognised") if shown is not None else None
             if shown is None:
                 continue
             seen.setdefault(forward.target, []).append(forward.rule)
             first.setdefault(forward.target, (forward, shown, found.device))
         for target, (forward, shown, device) in first.items():
             yield _hairpin(scene, family, forward, seen[target], shown, device)
-
-
-def _unrecognised(shown: Explanation, rule: Rule) -> Explanation | None:
-    """Return the branch, or the only path, on which a rule forwards a connection whose reply comes directly."""
-    for one in shown.branches or [shown]:
-        if one.reason.code == "reply-not-recognised" and uses(one, rule):
-            return one
-    return None
 
 
 def _hairpin(

@@ -16,7 +16,7 @@ from iptsim.extensions.targets.redirect import Redirect
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_GUEST
 from iptsim.findings.examples import arriving, header
-from iptsim.findings.finding import Evidence, Finding, of_rule, takes_port, uses
+from iptsim.findings.finding import Evidence, Finding, branch_with, of_rule, takes_port, uses
 from iptsim.findings.port_forwards import Forward, forwards
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
@@ -36,11 +36,7 @@ def to_loopback(scene: Scene) -> Iterator[Finding]:
             continue
         if "PREROUTING" not in hooks.get(rule.chain, ()):
             continue
-        shown = arrives(scene, 4, rule, "host", header(rule))
-        for one in (shown.branches or [shown]) if shown is not None else ():
-            if one.verdict == "DROP" and one.reason.code == "martian" and uses(one, rule):
-                yield leads_to_loopback(scene, rule, addresses[0], one)
-                break
+        yield from leads_to_loopback(scene, rule, addresses[0])
 
 
 def arrives(scene: Scene, family: Family, rule: Rule, to: str, fields: dict[str, Any]) -> Explanation | None:
@@ -52,15 +48,19 @@ def arrives(scene: Scene, family: Family, rule: Rule, to: str, fields: dict[str,
     return None
 
 
-def leads_to_loopback(scene: Scene, rule: Rule, address: int, shown: Explanation) -> Finding:
-    """Return the finding for a rule that sends packets of other machines to an address of 127.0.0.0/8."""
+def leads_to_loopback(scene: Scene, rule: Rule, address: int) -> Iterator[Finding]:
+    """Yield the finding for a rule that sends packets of other machines to an address of 127.0.0.0/8."""
+    asked = arrives(scene, 4, rule, "host", header(rule))
+    shown = branch_with(asked, rule, "martian") if asked is not None else None
+    if shown is None:
+        return
     step = next(one for one in shown.trace.legs[0].steps if one.rule is rule)
     interface = step.interfaces[0] or "all"
     sysctl = f"net.ipv4.conf.{interface}.route_localnet"
     sysctls = scene.host.namespace.sysctls
     known = [name for name in (sysctl, "net.ipv4.conf.all.route_localnet") if name in sysctls]
     command = f"sysctl -w {sysctl}=1"
-    return Finding(
+    yield Finding(
         "dnat-to-loopback",
         message(
             "{place} sends packets of other machines to {address}, where the kernel does not route them.",

@@ -67,6 +67,12 @@ def test_a_port_forward_to_loopback() -> None:
     assert found_one is not None
     assert "ip r pre rule 1" in str(found_one.title)
     assert _one(_router(pre="tcp dport 5432 redirect to :5433"), "dnat-to-loopback") is None
+    limited = _one(
+        _router(pre="tcp dport 5432 limit rate 5/second dnat to 127.0.0.1:5432"), "dnat-to-loopback"
+    )
+    assert limited is not None
+    assert limited.shown is not None
+    assert limited.shown.verdict == "DROP"
 
 
 @pytest.mark.parametrize(
