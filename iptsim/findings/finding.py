@@ -16,7 +16,7 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_DESTINATION
-from iptsim.findings.codes import CODES, Severity
+from iptsim.findings.codes import CODES, Kind, Severity
 from iptsim.host.model import Before
 from iptsim.languages import (
     Message,
@@ -89,7 +89,12 @@ class Finding(Shown):
     @property
     def severity(self) -> Severity:
         """How serious it is; see :class:`Kind`."""
-        return CODES[self.code].severity
+        return self.kind.severity
+
+    @property
+    def kind(self) -> Kind:
+        """What it has in common with all findings of its code."""
+        return CODES[self.code]
 
     def command(self, source: str) -> str:
         """Return the command that reproduces the walk; empty without a packet."""

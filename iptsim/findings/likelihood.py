@@ -8,7 +8,6 @@ from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.codes import ALLOWING, DESCRIBING, FORWARDING, OBSERVED, SELDOM, SENDERS
 from iptsim.findings.finding import Finding
 from iptsim.findings.scene import Scene
 from iptsim.owners.docker import is_dockers
@@ -35,7 +34,7 @@ def by_likelihood(scene: Scene, found: Sequence[Finding]) -> list[Finding]:
     causes = [
         one
         for one in found
-        if one.code not in (DESCRIBING | ALLOWING if only_fails else DESCRIBING)
+        if one.kind.explains not in (("access", "nothing") if only_fails else ("nothing",))
         and _is_about_senders(scene, one)
         and _has_effect(scene, one)
     ]
@@ -57,7 +56,7 @@ def is_observed(scene: Scene, finding: Finding) -> bool:
     """
     blocks = _blocks(finding)
     if blocks is None or blocks.counters is None or not blocks.counters.packets:
-        return finding.code in OBSERVED
+        return finding.kind.observed
     if isinstance(blocks, Chain):
         return blocks.name != "INPUT"
     return "INPUT" not in scene.hooks(finding.family, blocks.table).get(blocks.chain, ())
@@ -65,7 +64,7 @@ def is_observed(scene: Scene, finding: Finding) -> bool:
 
 def _fits(scene: Scene, finding: Finding) -> bool:
     """Return whether a finding is about what the text of a host complains of."""
-    return finding.code in ALLOWING or not _is_of_allowed(scene)
+    return finding.kind.explains == "access" or not _is_of_allowed(scene)
 
 
 def _is_of_allowed(scene: Scene) -> bool:
@@ -81,20 +80,20 @@ def _is_about_senders(scene: Scene, finding: Finding) -> bool:
     those about others. What has blocked packets may be about anybody.
     """
     complaint = scene.pasted.complaint
-    if finding.code in FORWARDING and not (complaint.forwarded or _forwards(scene)):
+    if finding.kind.forwarding and not (complaint.forwarded or _forwards(scene)):
         return False
-    sender = SENDERS.get(finding.code)
+    sender = finding.kind.sender
     blocks = _blocks(finding)
     if finding.code == "forward-drop" and isinstance(blocks, Chain) and any(map(is_dockers, blocks.rules)):
         sender = "guests"  # Docker's rules accept what is forwarded for its containers
-    if sender is None:
+    if not sender:
         return True
     if _is_of_allowed(scene):
         return False
     named = complaint.senders | ({"outside"} if "guests" in complaint.senders else set())
     if sender in named or is_observed(scene, finding):
         return True
-    if finding.code in SELDOM:
+    if finding.kind.seldom:
         return False
     return not named and (sender == "outside" or finding.severity in ("critical", "high"))
 
@@ -121,7 +120,7 @@ def _has_blocked_nothing(scene: Scene, finding: Finding) -> bool:
 
     If it should block but does not, that it counts none confirms the finding.
     """
-    blocks = _blocks(finding) if finding.code not in ALLOWING else None
+    blocks = _blocks(finding) if finding.kind.explains != "access" else None
     counters = blocks.counters if blocks is not None else None
     return counters is not None and not counters.packets and _counts(scene, finding.family)
 

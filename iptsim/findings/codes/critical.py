@@ -5,16 +5,26 @@ The host is open to the internet against the intent of its rules.
 
 from __future__ import annotations
 
-from iptsim.languages import Message, message
+from functools import partial
 
-#: The meaning of each code.
-MEANINGS: dict[str, Message] = {
-    "firewall-bypassed": message(
-        "A published port is open although rules in INPUT deny it: the packets never pass INPUT."
+from iptsim.findings.codes.kind import Kind
+from iptsim.languages import message
+
+critical = partial(Kind, "critical")
+#: What each code means.
+KINDS: dict[str, Kind] = {
+    "firewall-bypassed": critical(
+        message("A published port is open although rules in INPUT deny it: the packets never pass INPUT."),
+        explains="access",
     ),
-    "loopback-port-reachable": message(
-        "A port is published on 127.0.0.1 only, but other hosts on the link can reach it."
+    "loopback-port-reachable": critical(
+        message("A port is published on 127.0.0.1 only, but other hosts on the link can reach it."),
+        explains="access",
     ),
-    "container-port-open": message("Unpublished ports of a container can be reached from outside."),
-    "ipv6-open": message("Traffic that the IPv4 rules block is accepted over IPv6."),
+    "container-port-open": critical(
+        message("Unpublished ports of a container can be reached from outside."), explains="access"
+    ),
+    "ipv6-open": critical(
+        message("Traffic that the IPv4 rules block is accepted over IPv6."), explains="access"
+    ),
 }

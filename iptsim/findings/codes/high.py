@@ -5,153 +5,207 @@ An expected connection fails, or a protection does not work.
 
 from __future__ import annotations
 
-from iptsim.languages import Message, message
+from functools import partial
 
-#: The meaning of each code.
-MEANINGS: dict[str, Message] = {
-    "service-open": message("A database or administration service is open to every address of the internet."),
-    "docker-rules-flushed": message(
-        "Docker runs containers, but some of its rules, or the jumps to them, are missing."
+from iptsim.findings.codes.kind import Kind
+from iptsim.languages import message
+
+high = partial(Kind, "high")
+#: What each code means.
+KINDS: dict[str, Kind] = {
+    "service-open": high(
+        message("A database or administration service is open to every address of the internet."),
+        explains="access",
     ),
-    "docker-user-not-asked": message("Nothing jumps to DOCKER-USER, so its rules have no effect."),
-    "docker-user-late": message(
-        "DOCKER-USER comes after Docker's own rules, which may already have accepted the packet."
+    "docker-rules-flushed": high(
+        message("Docker runs containers, but some of its rules, or the jumps to them, are missing.")
     ),
-    "docker-user-after-return": message("A rule in DOCKER-USER comes after the RETURN that ends the chain."),
-    "docker-user-host-port": message(
-        "A rule in DOCKER-USER matches the host's port, but packets there have the container's port."
+    "docker-user-not-asked": high(
+        message("Nothing jumps to DOCKER-USER, so its rules have no effect."), explains="access"
     ),
-    "docker-user-blocks-replies": message(
-        "A rule in DOCKER-USER drops the replies of connections that it allows."
+    "docker-user-late": high(
+        message("DOCKER-USER comes after Docker's own rules, which may already have accepted the packet."),
+        explains="access",
     ),
-    "forward-rules-late": message(
-        "Rules of FORWARD that restrict containers come after Docker's, which accept the packets first."
+    "docker-user-after-return": high(
+        message("A rule in DOCKER-USER comes after the RETURN that ends the chain."), explains="access"
     ),
-    "bans-not-for-containers": message(
-        "INPUT blocks senders, but not their packets to published ports, which never pass INPUT."
+    "docker-user-host-port": high(
+        message(
+            "A rule in DOCKER-USER matches the host's port, but packets there have the container's port."
+        ),
+        explains="access",
     ),
-    "gateway-outside-subnet": message(
-        "The gateway of a network is in none of its subnets, so Docker does not create it."
+    "docker-user-blocks-replies": high(
+        message("A rule in DOCKER-USER drops the replies of connections that it allows.")
     ),
-    "subnet-overlaps": message("A network of Docker has addresses of a network behind another interface."),
-    "bans-not-reached": message("In a pasted text: no rule jumps to a chain of banned addresses."),
-    "icc-off-not-enforced": message(
-        "icc is off, but iptables does not see the traffic between containers of a bridge."
+    "forward-rules-late": high(
+        message(
+            "Rules of FORWARD that restrict containers come after Docker's, which accept the packets first."
+        ),
+        explains="access",
     ),
-    "ip-forward-off": message(
-        "The host does not route: containers and networks behind it reach no others, and no port is forwarded."
+    "bans-not-for-containers": high(
+        message("INPUT blocks senders, but not their packets to published ports, which never pass INPUT."),
+        explains="access",
     ),
-    "published-without-dnat": message("A port is published, but no rule forwards it to the container."),
-    "published-without-accept": message(
-        "A published port is forwarded, but no Docker rule accepts the packets."
+    "gateway-outside-subnet": high(
+        message("The gateway of a network is in none of its subnets, so Docker does not create it.")
     ),
-    "published-refused": message(
-        "A published port is forwarded, but a rule of FORWARD that names no port blocks it."
+    "subnet-overlaps": high(
+        message("A network of Docker has addresses of a network behind another interface.")
     ),
-    "forwarded-twice": message(
-        "Two Docker rules forward the same port: the first one takes all its packets."
+    "bans-not-reached": high(
+        message("In a pasted text: no rule jumps to a chain of banned addresses."), explains="access"
     ),
-    "nat-accept-before-docker": message(
-        "Another program's nat rule accepts the packet before Docker can forward it."
+    "icc-off-not-enforced": high(
+        message("icc is off, but iptables does not see the traffic between containers of a bridge."),
+        explains="access",
     ),
-    "swarm-ingress-gone": message(
-        "Nothing jumps to DOCKER-INGRESS, so the ports of swarm services are not forwarded."
+    "ip-forward-off": high(
+        message(
+            "The host does not route: containers and networks behind it reach no others, and no port is forwarded."
+        )
     ),
-    "notrack-stops-nat": message(
-        "A rule in table raw turns tracking off for packets that nat should translate."
+    "published-without-dnat": high(message("A port is published, but no rule forwards it to the container.")),
+    "published-without-accept": high(
+        message("A published port is forwarded, but no Docker rule accepts the packets.")
     ),
-    "dnat-to-loopback": message(
-        "A port forward leads to 127.0.0.0/8, where the kernel routes no packets from outside."
+    "published-refused": high(
+        message("A published port is forwarded, but a rule of FORWARD that names no port blocks it.")
     ),
-    "forward-names-old-port": message(
-        "A rule of FORWARD or INPUT is for the port that a port forward or redirect has already replaced."
+    "forwarded-twice": high(
+        message("Two Docker rules forward the same port: the first one takes all its packets.")
     ),
-    "nftables-drops-forwarded": message(
-        "A base chain of nftables drops packets to a forwarded or published port, or from behind the host."
+    "nat-accept-before-docker": high(
+        message("Another program's nat rule accepts the packet before Docker can forward it.")
     ),
-    "forward-drop-hits-others": message(
-        "Docker set the FORWARD policy to DROP, which also cuts off another bridge of this host."
+    "swarm-ingress-gone": high(
+        message("Nothing jumps to DOCKER-INGRESS, so the ports of swarm services are not forwarded.")
     ),
-    "forward-drop-pods": message("The FORWARD policy is DROP, and no rule accepts the packets of pods."),
-    "podman-rules-flushed": message(
-        "In a pasted text: rules of Podman are missing, as another program has removed them."
+    "notrack-stops-nat": high(
+        message("A rule in table raw turns tracking off for packets that nat should translate.")
     ),
-    "forward-blocks-replies": message(
-        "FORWARD lets packets from behind the host out, but blocks the replies to them."
+    "dnat-to-loopback": high(
+        message("A port forward leads to 127.0.0.0/8, where the kernel routes no packets from outside.")
     ),
-    "replies-not-counted": message(
-        "A rule let packets out, but the rule for their replies counted none: none came back."
+    "forward-names-old-port": high(
+        message(
+            "A rule of FORWARD or INPUT is for the port that a port forward or redirect has already replaced."
+        )
     ),
-    "marked-after-routing": message(
-        "The host's own packets are marked for policy routing after the kernel has routed them."
+    "nftables-drops-forwarded": high(
+        message(
+            "A base chain of nftables drops packets to a forwarded or published port, or from behind the host."
+        )
     ),
-    "redirect-takes-forwarded": message(
-        "A REDIRECT or DNAT also catches connections that containers make to other hosts."
+    "forward-drop-hits-others": high(
+        message("Docker set the FORWARD policy to DROP, which also cuts off another bridge of this host.")
     ),
-    "output-drop": message("The rules of OUTPUT drop new connections of the host itself."),
-    "output-drops-replies": message("The rules of OUTPUT drop the replies of services that INPUT allows."),
-    "input-drops-replies": message("The rules of INPUT drop the replies to connections of the host itself."),
-    "input-drops-loopback": message("The rules of INPUT drop the connections of the host to itself."),
-    "output-drops-loopback": message("The rules of OUTPUT block the connections of the host to itself."),
-    "reverse-path-drops": message(
-        "Strict rp_filter drops packets from the internet that arrive on a second uplink."
+    "forward-drop-pods": high(
+        message("The FORWARD policy is DROP, and no rule accepts the packets of pods.")
     ),
-    "established-only": message(
-        "INPUT accepts a port for established connections only, so none can be established."
+    "podman-rules-flushed": high(
+        message("In a pasted text: rules of Podman are missing, as another program has removed them.")
     ),
-    "host-without-names": message(
-        "The rules let the host connect to web servers, but block its DNS queries."
+    "forward-blocks-replies": high(
+        message("FORWARD lets packets from behind the host out, but blocks the replies to them.")
     ),
-    "neighbour-discovery-blocked": message(
-        "The IPv6 rules block neighbour discovery, without which IPv6 does not work."
+    "replies-not-counted": high(
+        message("A rule let packets out, but the rule for their replies counted none: none came back.")
     ),
-    "guests-without-names": message(
-        "The rules of INPUT block what guests ask the host's name server on their bridge."
+    "marked-after-routing": high(
+        message("The host's own packets are marked for policy routing after the kernel has routed them.")
     ),
-    "route-localnet": message("The host accepts packets to 127.0.0.0/8 from the network."),
-    "accept-all": message("A rule accepts every packet, so the rules after it are never evaluated."),
-    "behind-final-rule": message(
-        "A rule blocks every packet, and the rules of another program come after it."
+    "redirect-takes-forwarded": high(
+        message("A REDIRECT or DNAT also catches connections that containers make to other hosts.")
     ),
-    "wrong-interface": message(
-        "A rule names a network card that the host does not have, instead of its uplink."
+    "output-drop": high(
+        message("The rules of OUTPUT drop new connections of the host itself."), sender="host"
     ),
-    "port-of-bridge": message("A rule names a port of a bridge, by which no packet arrives or leaves."),
-    "refused-command": message(
-        "In a pasted text: iptables, nft or firewall-cmd rejects a command, so what it adds is missing."
+    "output-drops-replies": high(
+        message("The rules of OUTPUT drop the replies of services that INPUT allows.")
     ),
-    "container-loopback": message(
-        "In a pasted text: a container connects to localhost, but the service is in another one."
+    "input-drops-replies": high(
+        message("The rules of INPUT drop the replies to connections of the host itself."), sender="host"
     ),
-    "name-not-resolved": message(
-        "In a pasted text: a container cannot resolve another one's name, because of their networks."
+    "input-drops-loopback": high(
+        message("The rules of INPUT drop the connections of the host to itself."), sender="host", seldom=True
     ),
-    "port-not-published": message(
-        "In a pasted text: a connection goes to a port of a container that is not published."
+    "output-drops-loopback": high(
+        message("The rules of OUTPUT block the connections of the host to itself."),
+        sender="host",
+        seldom=True,
     ),
-    "container-stopped": message(
-        "In a pasted text: a connection goes to a port of a container that does not run."
+    "reverse-path-drops": high(
+        message("Strict rp_filter drops packets from the internet that arrive on a second uplink.")
     ),
-    "quoted-command": message(
-        "In a pasted text: quotation marks in a Compose file become part of a command, which fails."
+    "established-only": high(
+        message("INPUT accepts a port for established connections only, so none can be established.")
     ),
-    "port-taken": message(
-        "In a pasted text: Docker or Podman cannot publish a port, as it is in use already."
+    "host-without-names": high(
+        message("The rules let the host connect to web servers, but block its DNS queries."), sender="host"
     ),
-    "privileged-port": message("In a pasted text: a rootless container cannot publish a port below 1024."),
-    "address-pool-full": message("Docker finds no free subnet for a network."),
-    "subnet-taken": message("In a pasted text: the subnet of a new network overlaps with another one."),
-    "name-server-silent": message(
-        "In a pasted text: a name server does not answer the queries that Docker's resolver sends on."
+    "neighbour-discovery-blocked": high(
+        message("The IPv6 rules block neighbour discovery, without which IPv6 does not work.")
     ),
-    "name-server-refuses": message(
-        "In a pasted text: a name server refuses the queries that Docker's resolver sends on."
+    "guests-without-names": high(
+        message("The rules of INPUT block what guests ask the host's name server on their bridge.")
     ),
-    "internal-not-published": message(
-        "The settings publish a port of a container that has only internal networks."
+    "route-localnet": high(
+        message("The host accepts packets to 127.0.0.0/8 from the network."), explains="access"
     ),
-    "rejected-rule": message("The kernel rejects a rule, so it does not exist."),
-    "proxy-unrouted": message(
-        "A transparent proxy takes packets that no routing rule leads to it: they are dropped."
+    "accept-all": high(
+        message("A rule accepts every packet, so the rules after it are never evaluated."), explains="access"
+    ),
+    "behind-final-rule": high(
+        message("A rule blocks every packet, and the rules of another program come after it.")
+    ),
+    "wrong-interface": high(
+        message("A rule names a network card that the host does not have, instead of its uplink.")
+    ),
+    "port-of-bridge": high(message("A rule names a port of a bridge, by which no packet arrives or leaves.")),
+    "refused-command": high(
+        message(
+            "In a pasted text: iptables, nft or firewall-cmd rejects a command, so what it adds is missing."
+        )
+    ),
+    "container-loopback": high(
+        message("In a pasted text: a container connects to localhost, but the service is in another one.")
+    ),
+    "name-not-resolved": high(
+        message("In a pasted text: a container cannot resolve another one's name, because of their networks.")
+    ),
+    "port-not-published": high(
+        message("In a pasted text: a connection goes to a port of a container that is not published.")
+    ),
+    "container-stopped": high(
+        message("In a pasted text: a connection goes to a port of a container that does not run.")
+    ),
+    "quoted-command": high(
+        message("In a pasted text: quotation marks in a Compose file become part of a command, which fails.")
+    ),
+    "port-taken": high(
+        message("In a pasted text: Docker or Podman cannot publish a port, as it is in use already.")
+    ),
+    "privileged-port": high(
+        message("In a pasted text: a rootless container cannot publish a port below 1024.")
+    ),
+    "address-pool-full": high(message("Docker finds no free subnet for a network.")),
+    "subnet-taken": high(message("In a pasted text: the subnet of a new network overlaps with another one.")),
+    "name-server-silent": high(
+        message(
+            "In a pasted text: a name server does not answer the queries that Docker's resolver sends on."
+        )
+    ),
+    "name-server-refuses": high(
+        message("In a pasted text: a name server refuses the queries that Docker's resolver sends on.")
+    ),
+    "internal-not-published": high(
+        message("The settings publish a port of a container that has only internal networks.")
+    ),
+    "rejected-rule": high(message("The kernel rejects a rule, so it does not exist.")),
+    "proxy-unrouted": high(
+        message("A transparent proxy takes packets that no routing rule leads to it: they are dropped.")
     ),
 }

@@ -5,48 +5,65 @@ A mistake of little effect.
 
 from __future__ import annotations
 
-from iptsim.languages import Message, message
+from functools import partial
 
-#: The meaning of each code.
-MEANINGS: dict[str, Message] = {
-    "bans-behind-accepted": message(
-        "In a pasted text: a rule accepts a port from everybody before another one blocks a single address."
+from iptsim.findings.codes.kind import Kind
+from iptsim.languages import message
+
+low = partial(Kind, "low")
+#: What each code means.
+KINDS: dict[str, Kind] = {
+    "bans-behind-accepted": low(
+        message(
+            "In a pasted text: a rule accepts a port from everybody before another one blocks a single address."
+        ),
+        explains="access",
     ),
-    "output-not-for-containers": message(
-        "In a pasted text about Docker: OUTPUT blocks what containers may still send."
+    "output-not-for-containers": low(
+        message("In a pasted text about Docker: OUTPUT blocks what containers may still send."),
+        explains="access",
     ),
-    "counters-grew": message("Of two listings of the same rules: the rules whose counters grew in between."),
-    "rules-gone": message("Of two listings of the same rules: the rules that the later one lacks."),
-    "forward-needs-return": message("In a pasted text: a port forward whose replies may not return."),
-    "port-forward-not-for-host": message(
-        "A port forward in PREROUTING does not apply to connections of the host itself."
+    "counters-grew": low(
+        message("Of two listings of the same rules: the rules whose counters grew in between."), observed=True
     ),
-    "source-port-blocked": message(
-        "In a pasted text: a rule blocks packets from the port of a service, not connections to it."
+    "rules-gone": low(message("Of two listings of the same rules: the rules that the later one lacks.")),
+    "forward-needs-return": low(message("In a pasted text: a port forward whose replies may not return.")),
+    "port-forward-not-for-host": low(
+        message("A port forward in PREROUTING does not apply to connections of the host itself."),
+        sender="host",
     ),
-    "stale-rule": message("A Docker rule is for an address that no container has."),
-    "not-published-ipv6": message(
-        "A port is published for IPv4 only, although the host has an IPv6 address."
+    "source-port-blocked": low(
+        message("In a pasted text: a rule blocks packets from the port of a service, not connections to it.")
     ),
-    "docker-user-port": message(
-        "A rule in DOCKER-USER names a port: it is the container's, not the published one."
+    "stale-rule": low(message("A Docker rule is for an address that no container has.")),
+    "not-published-ipv6": low(
+        message("A port is published for IPv4 only, although the host has an IPv6 address.")
     ),
-    "clients-masqueraded": message(
-        "A rule masquerades incoming connections, so containers do not see their clients."
+    "docker-user-port": low(
+        message("A rule in DOCKER-USER names a port: it is the container's, not the published one."),
+        explains="access",
     ),
-    "ftp-without-helper": message(
-        "In a pasted text: the rules let FTP's commands through, but not its data connections."
+    "clients-masqueraded": low(
+        message("A rule masquerades incoming connections, so containers do not see their clients.")
     ),
-    "forward-drop": message("The FORWARD policy is DROP, and no rule accepts what is forwarded for others."),
-    "host-closed-to-containers": message(
-        "The rules of INPUT block what containers send to services and published ports of the host."
+    "ftp-without-helper": low(
+        message("In a pasted text: the rules let FTP's commands through, but not its data connections.")
     ),
-    "nftables-forward-drop": message(
-        "A base chain of nftables drops what is forwarded, unless its own rules accept it."
+    "forward-drop": low(
+        message("The FORWARD policy is DROP, and no rule accepts what is forwarded for others."),
+        forwarding=True,
     ),
-    "never-matches": message(
-        "A rule never matches: no packet is left for it, or its conditions contradict each other."
+    "host-closed-to-containers": low(
+        message("The rules of INPUT block what containers send to services and published ports of the host."),
+        sender="containers",
     ),
-    "unreferenced-chain": message("A chain has rules, but nothing jumps to it."),
-    "empty-chain": message("A rule jumps to a chain that has no rules."),
+    "nftables-forward-drop": low(
+        message("A base chain of nftables drops what is forwarded, unless its own rules accept it."),
+        forwarding=True,
+    ),
+    "never-matches": low(
+        message("A rule never matches: no packet is left for it, or its conditions contradict each other.")
+    ),
+    "unreferenced-chain": low(message("A chain has rules, but nothing jumps to it.")),
+    "empty-chain": low(message("A rule jumps to a chain that has no rules.")),
 }
