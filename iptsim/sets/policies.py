@@ -80,6 +80,9 @@ def _numbers(rules: Iterable[RoutingRule]) -> list[tuple[str, int, int]]:
 
 
 def _within(bits: Fields, header: Header, key: str, first: int, last: int) -> Any:
-    """Return the packets whose protocol or port is in a range; those without ports have none."""
-    inside = bits.within(key, bits.of(header, key), first, last)
+    """Return the packets whose protocol or port is in a range; neither no port nor a random one is, as for a walk."""
+    value = bits.of(header, key)
+    if bits.is_random_port(value):
+        return bits.false
+    inside = bits.within(key, value, first, last)
     return inside if key == "proto" else inside & bits.ported

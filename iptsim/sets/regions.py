@@ -30,10 +30,7 @@ _SPECIAL: dict[Family, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 #: Groups that the kernel itself joins (routing.py): all nodes, all routers.
-_JOINED: dict[Family, tuple[tuple[int, ...], ...]] = {
-    4: (),
-    6: ((OWN_NODE6,), (ALL_NODES6,), (ALL_ROUTERS6,)),
-}
+_JOINED: dict[Family, tuple[int, ...]] = {4: (), 6: (OWN_NODE6, ALL_NODES6, ALL_ROUTERS6)}
 #: Networks of global scope that have a label of their own (ip6addrlbl_init_table).
 _LABELLED = ("fc00::/7", "2001::/32", "2001:10::/28", "2002::/16", "3ffe::/16", "::/96")
 
@@ -43,6 +40,15 @@ class Prefix(NamedTuple):
 
     address: int
     length: int
+
+
+#: Networks that the kernel does not tell apart: multicast of scope 0 and 1, whatever its flags (ip6_rcv_core).
+_TOGETHER: dict[Family, tuple[tuple[Prefix, ...], ...]] = {
+    4: (),
+    6: tuple(
+        tuple(Prefix(0xFF00 + flags * 16 + scope << 112, 16) for flags in range(16)) for scope in (0, 1)
+    ),
+}
 
 
 class Regions:
@@ -56,8 +62,9 @@ class Regions:
 
     def __init__(self, host: Host, family: Family, alike: Iterable[Sequence[int]] = ()) -> None:
         self.bits = BITS[family]
-        groups = [*alike, *_JOINED[family]]
-        found = {*prefixes(host, family), *(Prefix(one, self.bits) for group in groups for one in group)}
+        groups = [tuple(Prefix(one, self.bits) for one in group) for group in alike]
+        groups += _TOGETHER[family]
+        found = {*prefixes(host, family), *(one for group in groups for one in group)}
         lengths = sorted({prefix.length for prefix in found}, reverse=True)
         self._by_length = [
             (length, prefix_mask(family, length), {one.address for one in found if one.length == length})
@@ -67,9 +74,7 @@ class Regions:
         for prefix in found:
             if prefix.length:
                 self._children.setdefault(self._above(prefix), []).append(prefix)
-        self._groups = {
-            Prefix(group[0], self.bits): [Prefix(address, self.bits) for address in group] for group in groups
-        }
+        self._groups = {group[0]: group for group in groups}
         self._leaders = {one: leader for leader, group in self._groups.items() for one in group}
         self.all = sorted(one for one in found if self._leaders.get(one, one) == one)
 
@@ -83,21 +88,22 @@ class Regions:
 
     def is_group(self, region: Prefix) -> bool:
         """Return whether a region is a group of single addresses."""
-        return region in self._groups
+        return region in self._groups and region.length == self.bits
 
     def ranges(self, region: Prefix) -> Ranges:
-        """Return the addresses of a region: those of its prefix that are in no longer prefix."""
-        if region in self._groups:
-            return tuple(sorted((one.address, one.address) for one in self._groups[region]))
-        found, first = [], region.address
-        last = first + (1 << self.bits - region.length) - 1
-        for child in sorted(self._children.get(region, ())):
+        """Return the addresses of a region: those of its prefixes that are in no longer prefix."""
+        return tuple(span for one in sorted(self._groups.get(region, (region,))) for span in self._own(one))
+
+    def _own(self, prefix: Prefix) -> Iterator[tuple[int, int]]:
+        """Yield the addresses of a prefix that are in no longer one."""
+        first = prefix.address
+        last = first + (1 << self.bits - prefix.length) - 1
+        for child in sorted(self._children.get(prefix, ())):
             if child.address > first:
-                found.append((first, child.address - 1))
+                yield first, child.address - 1
             first = child.address + (1 << self.bits - child.length)
         if first <= last:
-            found.append((first, last))
-        return tuple(found)
+            yield first, last
 
     def _above(self, prefix: Prefix) -> Prefix:
         return next(
@@ -111,6 +117,7 @@ def prefixes(host: Host, family: Family) -> Iterator[Prefix]:
     """Yield all prefixes that anything outside of the rules compares addresses with."""
     namespaces = {id(one): one for one in (host.namespace, *(c.namespace for c in host.containers.values()))}
     labels = family == 6 and any(map(labels_decide, namespaces.values()))
+    yield from _single(family, _JOINED[family])
     for text in (*_SPECIAL[family], *(_LABELLED if labels else ())):
         address, _, length = text.partition("/")
         yield Prefix(parse_address(address)[1], int(length))

@@ -72,6 +72,7 @@ class Fields:
         self._constants: dict[tuple[str, int], Bits] = {}
         self._among: dict[tuple[str, Ranges], Any] = {}
         self._equal: dict[tuple[Bits, Bits], Any] = {}
+        self._random_ports: set[Bits] = set()
 
     def own(self, key: str) -> Bits:
         """Return the variables of a field: its value on arrival."""
@@ -183,6 +184,21 @@ class Fields:
         """Return new bits whose values are unknown."""
         return tuple(self.decide((name, bit), why) for bit in range(self.layout.places[key].bits))
 
+    def random_port(self, key: str, choice: Hashable) -> Bits:
+        """Return the bits of a port that the kernel picks at random.
+
+        Args:
+            key: the field.
+            choice: identifies the kernel's choice.
+        """
+        found = self.fresh(key, ("port", choice), message("a port that is picked at random"))
+        self._random_ports.add(found)
+        return found
+
+    def is_random_port(self, bits: Bits) -> bool:
+        """Return whether these are the bits of a port that the kernel picks at random."""
+        return bits in self._random_ports
+
 
 class Rewritten(NamedTuple):
     """The result of a translation for some packets.
@@ -285,9 +301,8 @@ def _ports(
     yield packets & ~fields.ported, port, False
     packets &= fields.ported
     name = "dport" if wanted.side == "dst" else "sport"
-    why = message("a port that is picked at random")
     if wanted.ports is None:
-        yield packets, fields.fresh(name, ("port", key), why), True
+        yield packets, fields.random_port(name, key), True
         return
     low, high = wanted.ports
     if wanted.base_port is not None:
@@ -297,7 +312,7 @@ def _ports(
     elif low == high:
         yield packets, fields.constant(name, low), False
     elif wanted.random:
-        yield packets, fields.fresh(name, ("port", key), why), True
+        yield packets, fields.random_port(name, key), True
     else:
         kept = packets & fields.within(name, port, low, high)
         yield kept, port, False
@@ -305,7 +320,7 @@ def _ports(
         if name == "dport":
             yield others, fields.constant(name, low), False
         else:
-            yield others, fields.fresh(name, ("port", key), why), True
+            yield others, fields.random_port(name, key), True
 
 
 def _shifted(

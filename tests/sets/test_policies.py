@@ -56,6 +56,17 @@ def test_a_policy_rule_selects_some_packets_between_the_same_addresses(
     assert all(one.fate.confirmed for one in found)
 
 
+def test_a_policy_rule_about_a_port_does_not_divide_connections_by_a_random_port() -> None:
+    masquerade = "-A POSTROUTING -p tcp -m limit --limit 10/sec -j MASQUERADE --to-ports 2000-2003"
+    policy = RoutingRule(
+        family=4, priority=100, action="unreachable", negated=True, ipproto=6, dport=(80, 80)
+    )
+    host = policed(f"*nat\n:POSTROUTING ACCEPT\n{masquerade}\nCOMMIT\n", policy)
+    found = reach(host, "host", "host", proto="tcp", dport=80)
+    assert {one.verdict for one in found}
+    assert all(one.fate.confirmed for one in found)
+
+
 def test_a_policy_rule_about_some_of_a_group_divides_it() -> None:
     host = load_host(CAPTURES / "hosts" / "docker-many")
     whole = Landscape(host, Space(4)).groups

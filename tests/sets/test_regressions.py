@@ -54,6 +54,18 @@ COMMIT""",
 COMMIT""",
         "internet",
     ),
+    "IPv6 groups of one interface, which the kernel drops before any rule, and others (ip6_rcv_core)": Case(
+        "docker-28.5/nft-drops-forward",
+        """*nat
+:PREROUTING ACCEPT
+-A PREROUTING -m statistic --mode random --probability 0.5 -j UNHEARDOF
+COMMIT
+*filter
+:INPUT DROP
+COMMIT""",
+        "internet",
+        6,
+    ),
     "packets to a group, whose connection is in conntrack's table before INPUT": Case(
         "hosts/libvirt",
         """*nat
