@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from iptsim.addresses import Family, parse_address
 from iptsim.host import fib, iproute
+from iptsim.host.connected_routes import connected_routes
 from iptsim.host.foreign import RouteEntry, RuleEntry
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Route, RoutingRule
@@ -321,21 +322,28 @@ def _lacks(until: int | None, line: int) -> bool:
 
 
 def _add_routes(host: Host, entries: Iterable[tuple[Family, dict[str, Any]]]) -> bool:
+    """Add routes; return whether there are any.
+
+    One by a gateway that is the host itself is for the machines or containers behind it.
+    """
     namespace = host.namespace
     added = False
     for family, entry in entries:
         gateway = entry.get("gateway")
-        if "dev" not in entry and gateway:
+        if gateway:
             try:
-                device = fib.lookup(namespace, family, parse_address(gateway)[1]).device
+                way = fib.lookup(namespace, family, parse_address(gateway)[1])
             except ValueError:
                 continue
-            if device is None:
+            if way.type == "local" or (way.device is None and "dev" not in entry):
                 continue
-            entry = {**entry, "dev": device}
+            entry = {"dev": way.device, **entry}
         for route in _valid(iproute.routes, RouteEntry, entry, family):
             if route.device is not None:
                 namespace.interfaces.setdefault(route.device, Interface(name=route.device))
+            if not any((one.family, one.table) == (family, route.table) for one in namespace.routes):
+                own = (one for one in connected_routes(namespace, family) if one.table == route.table)
+                namespace.routes += own  # a table with routes counts as known as a whole
             namespace.routes.append(route)
             namespace.cache.clear()
             added = True

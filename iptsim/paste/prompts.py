@@ -16,7 +16,7 @@ PROGRAMS = frozenset({
     "ip46tables", "iptables-restore", "ip6tables-restore", "xtables-monitor", "nft", "ipset", "conntrack",
     "ip", "ifconfig", "route", "bridge", "brctl", "ss", "netstat", "sysctl", "wg", "wg-quick", "resolvectl", "hostname",
     "docker", "podman", "docker-compose", "dockerd", "kubectl", "lxc", "incus", "ufw", "firewall-cmd", "systemctl",
-    "cat", "grep", "tail", "less", "dmesg", "journalctl", "tcpdump",
+    "nsenter", "cat", "grep", "tail", "less", "dmesg", "journalctl", "tcpdump",
 })  # fmt: skip
 _PROMPT = re.compile(
     r"""\s*(?:

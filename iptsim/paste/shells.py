@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from iptsim.paste.lines import Line, SameLines
 from iptsim.paste.pieces import Facts, Resolver, Rules, Segment
-from iptsim.paste.prompts import command_of, prompt_of
+from iptsim.paste.prompts import Command, command_of, prompt_of
 
 #: At most this many lines may lie between a command and its message.
 FAR = 12
@@ -45,7 +45,8 @@ def container_of(lines: list[Line], at: int) -> str | None:
             continue
         entered = _entered(text)
         if prompt is None:  # without a prompt, others may be the commands that set up the host
-            return entered or None if command is not None and "exec" in command.words[:2] else None
+            runs_there = command is not None and ("exec" in command.words[:2] or command.program == "nsenter")
+            return entered or None if runs_there else None
         if entered is not None:  # the command itself, or a shell without a prompt
             return entered or None
         if prompt in _prompts_of_host(SameLines(lines)):
@@ -74,6 +75,8 @@ def _is_comment(text: str) -> bool:
 def _entered(text: str) -> str | None:
     """Return the container in which a command runs a program, "" if its name or network is unknown; else None."""
     command = command_of(text)
+    if command is not None and command.program in ("ip", "nsenter"):
+        return _namespace(command)
     if command is None or command.program not in _ENTERING:
         return None
     words = list(command.words[command.words[:1] == ("compose",) :])
@@ -90,6 +93,20 @@ def _entered(text: str) -> str | None:
             return None
         return (command.option("--name") or ON_DEFAULT) if network == "bridge" else ""
     return None
+
+
+def _namespace(command: Command) -> str | None:
+    """Return the network namespace in which a command runs a program: its name, or the process that has it.
+
+    >>> _namespace(command_of("nsenter -t 4711 -n ip addr")), _namespace(command_of("ip netns exec blue ip addr"))
+    ('process 4711', 'blue')
+    """
+    if command.program == "ip":
+        name = re.search(r"\bnetns exec (\S+)", " ".join(command.words))
+        return name[1] if name else None
+    if not any(re.match(r"-[a-zA-Z]*n|--net\b", word) for word in command.words):
+        return None
+    return f"process {command.option('-t', '--target') or '?'}"
 
 
 def in_service(lines: list[Line], at: int) -> bool:

@@ -59,6 +59,18 @@ def tcp(to: str, port: int) -> dict[str, Any]:
             "3 packets transmitted, 0 received, 100% packet loss, time 2001ms",
             {"from": "host", "to": "10.0.0.5", "proto": "icmp"},
         ),
+        *(
+            (
+                f"PING {shown} 56 data bytes\n3 packets transmitted, 0 received, 100% packet loss",
+                {"from": "host", "to": "2001:db8::5", "proto": "icmpv6"},
+            )
+            for shown in (
+                "2001:db8::5(2001:db8::5)",
+                "2001:db8::5 (2001:db8::5)",
+                "peer(peer.example (2001:db8::5))",
+                "2001:db8::5 (2001:db8::5):",
+            )
+        ),
     ],
 )  # fmt: skip
 def test_a_command_typed_where_the_rules_were_listed(message: str, fields: dict[str, Any]) -> None:

@@ -74,6 +74,20 @@ def test_what_can_not_be_read_gives_nothing(line: str) -> None:
     assert device(host, "10.4.0.1") == "eth0"
 
 
+def test_a_route_in_the_local_table_leaves_the_addresses_of_the_host() -> None:
+    """Seen in a namespace: `ip route show table local` lists it beside them."""
+    host = read(f"ip route add 10.4.0.0/16 dev eth7 table local\n{RULE}")
+    assert device(host, "10.4.0.1") == "eth7"
+    assert device(host, "192.0.2.10") == "lo"
+
+
+def test_a_route_by_the_host_is_not_one_of_the_host() -> None:
+    host = loads_host(
+        "`ip route add 192.168.0.0/16 via 172.17.0.1` mends it.\n\ndocker run -d -p 1080:1080 --name proxy socks\n"
+    )
+    assert device(host, "192.168.7.1") == "eth0"
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [

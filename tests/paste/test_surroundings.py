@@ -11,9 +11,12 @@ import pytest
 import iptsim
 from iptsim.addresses import address_text
 from iptsim.host.model import Host
+from iptsim.netfilter.walk import walk
 from iptsim.paste.lines import lines_of
 from iptsim.paste.pieces import Listed
 from iptsim.paste.splitting import split
+from iptsim.question.model import Question
+from iptsim.sources import loads_host
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "captures"
 RULES = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
@@ -131,6 +134,8 @@ IN_CONTAINER = (
         "# kubectl -n a exec web -- ip addr\n".replace("-n a exec", "exec -n a"),
         "root@0a1b2c3d4e5f:/# ip addr\n",
         "# docker exec -it web sh\nroot@web:/# ip addr\n",
+        "# nsenter -t 4711 -n ip addr\n",
+        "# ip netns exec blue ip addr\n",
     ],
 )
 def test_what_a_container_prints_is_not_about_the_host(typed: str, tmp_path: Path) -> None:
@@ -158,6 +163,17 @@ def test_an_interface_is_guessed_only_if_none_is_shown(shown: str, guessed: bool
         "-A POSTROUTING -o eth0 -j MASQUERADE\n"
     )
     assert ("lan0" in iptsim.load_host(path).namespace.interfaces) is guessed
+
+
+@pytest.mark.parametrize("typed", ["nsenter --target 4711 --net", "ip netns exec blue"])
+def test_the_rules_of_another_namespace_are_not_those_of_the_host(typed: str) -> None:
+    """As in ip-netns(8) and nsenter(1); without -n, nsenter stays in the host's network."""
+    listed = "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n"
+    text = f"$ sudo iptables -S\n{listed}$ sudo {typed} iptables -S\n{listed}-A INPUT -p tcp --dport 22 -j DROP\n"
+    asked = Question(**{"from": "192.0.2.7", "to": "host", "proto": "tcp", "dport": 22})
+    assert walk(loads_host(text), asked).verdict == "ACCEPT"
+    in_host = text.replace(f"$ sudo {typed}", "$ sudo nsenter -t 4711 -m")
+    assert walk(loads_host(in_host), asked).verdict == "DROP"
 
 
 def test_if_all_rules_are_those_of_a_container_so_is_the_rest(tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ _MESSAGE = re.compile(
     r"communications error to) ?.*",
     re.IGNORECASE,
 )
-_PING = re.compile(r"^PING \S+ \(?(?P<to>[0-9.]+|[0-9a-fA-F:]+)\)?:? .*bytes")
+_PING = re.compile(
+    r"^PING [^\s(]+ ?\(?(?:\S+ \()?(?P<to>\d+(?:\.\d+){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+?)\)*:? .*bytes"
+)
 #: What ping prints for an ICMP error of a REJECT rule, and who sent it (iputils, ping.c, pr_icmph).
 _REJECTED = re.compile(
     r"From (?:\S+ \()?(?P<by>[0-9.]+|[0-9a-fA-F:]+)\)?:? icmp_seq=\d+ (?:Destination (?:Host|Net|Port) (?:Prohibited"
