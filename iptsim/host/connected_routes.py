@@ -120,7 +120,8 @@ def _routes6(namespace: Namespace, interface: Interface, address: InterfaceAddre
         yield route(address.peer, BITS[6], "unicast", "main", KERNEL_METRIC)
     yield route(address.network, address.prefix_length, "unicast", "main", KERNEL_METRIC)
     # A router responds to the subnet's first address (RFC 4291, 2.6.1).
-    forwarding = namespace.interface_sysctl(6, "all", "forwarding")
+    everywhere = namespace.interface_sysctl(6, "all", "forwarding")
+    forwarding = namespace.interface_sysctl(6, interface.name, "forwarding", everywhere)
     if forwarding and address.prefix_length < 127 and address.network != address.address:
         yield route(address.network, BITS[6], "anycast", "local", 0)
 

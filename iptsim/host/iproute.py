@@ -97,6 +97,7 @@ def _interface(name: str, by_source: dict[str, LinkEntry], is_master: bool) -> I
         kind=kind,
         up="UP" in flags,
         carrier="NO-CARRIER" not in flags,
+        arp="NOARP" not in flags,
         master=next((entry.master for entry in everywhere if entry.master), None),
         mac=next((entry.address for entry in either if entry.address and entry.link_type != "none"), None),
         mtu=next((entry.mtu for entry in everywhere if entry.mtu), 1500),

@@ -148,6 +148,7 @@ class Interface(Frozen):
     Attributes:
         up: enabled (IFF_UP).
         carrier: the lower layer is up too (LOWER_UP); a bridge without ports has no carrier.
+        arp: it resolves addresses of its link; tunnels do not (NOARP).
         master: the bridge or bond of which it is a port.
         group: the device group, as a name or a number (`-m devgroup`).
         peer: veth: name of the other end, if it is in the same namespace.
@@ -162,6 +163,7 @@ class Interface(Frozen):
     kind: InterfaceKind = "other"
     up: bool = True
     carrier: bool = True
+    arp: bool = True
     master: str | None = None
     mac: str | None = None
     mtu: int = 1500

@@ -19,8 +19,8 @@ from iptsim.partly_known import some_mark
 from iptsim.protocols import TCP, UDPLITE
 from iptsim.question.quoted import find_quoted
 
-#: Protocol number of the IPv6 fragment header, and its length in bytes.
-FRAGMENT, FRAGMENT_HEADER = 44, 8
+#: Protocol number of the IPv6 fragment header, its length in bytes, and that of the IPv6 header.
+FRAGMENT, FRAGMENT_HEADER, IPV6_HEADER = 44, 8, 40
 
 
 def defragment(kernel: Kernel, context: Context, hook: Hook) -> None:
@@ -40,8 +40,12 @@ def _join_atomic_fragment(packet: Packet, *, bridged: bool) -> None:
     """Remove the fragment header of an unfragmented packet, as conntrack does (nf_ct_frag6_gather).
 
     A router still drops it if it is too big for the next link (ip6_pkt_too_big). One that came in by a bridge port is
-    fragmented instead, whether it is switched or forwarded (measured).
+    fragmented instead, whether it is switched or forwarded (measured). An empty fragment keeps its header (measured).
     """
+    from iptsim.extensions.wire import header_size
+
+    if packet.length <= IPV6_HEADER + sum(header_size(*header) for header in packet.extension_headers):
+        return
     kept = tuple(header for header in packet.extension_headers if header[0] != FRAGMENT)
     packet.may_be_split |= bridged and kept != packet.extension_headers
     packet.length -= FRAGMENT_HEADER * (len(packet.extension_headers) - len(kept))

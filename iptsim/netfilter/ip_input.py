@@ -22,10 +22,8 @@ from iptsim.netfilter.local_delivery import deliver, is_joined
 from iptsim.netfilter.nftables import pass_device
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.route_selection import note_policy, route_input
+from iptsim.netfilter.routing import group_scope6
 from iptsim.packet import Packet
-
-#: Where an IPv6 group has its scope, and the scope of the groups of one interface (include/net/ipv6.h).
-_SCOPE, _OF_INTERFACE = 112, 1
 
 
 def receive(
@@ -167,14 +165,11 @@ def _is_for_others(packet: Packet, interface: Interface | None) -> bool:
     return packet.pkttype == "unicast" and packet.dst_mac.lower() != interface.mac.lower()
 
 
-def refused_before_rules(kernel: Kernel, context: Context, *, own_copy: bool = False) -> Outcome | None:
+def refused_before_rules(kernel: Kernel, context: Context) -> Outcome | None:
     """Drop what ip6_rcv_core refuses before any hook.
 
-    That is multicast or loopback sources, loopback destinations, groups of one interface (RFC 4291, section 2.7), and
-    everything from an interface without IPv6.
-
-    Args:
-        own_copy: it is a copy of a packet of the host itself.
+    That is multicast sources, and everything from an interface without IPv6; unless they come from the host itself,
+    loopback addresses and groups of one interface (RFC 4291, section 2.7).
     """
     packet, interface = context.packet, context.in_interface
     if packet.family == 4:
@@ -187,13 +182,14 @@ def refused_before_rules(kernel: Kernel, context: Context, *, own_copy: bool = F
             sysctl=sysctl,
         )
         return kernel.drop("ipv6-disabled", note)
-    scope = packet.dst >> _SCOPE & 0xF if is_multicast(6, packet.dst) else None
-    if scope is not None and (scope == 0 or (scope == _OF_INTERFACE and not own_copy)):
+    scope = group_scope6(packet)
+    loops = interface == "lo"
+    if scope == 0 or (scope == 1 and not loops and packet.pkttype != "loopback"):
         note = message(
             "the kernel drops it before any rule: the group is one of the sender's interface alone"
         )
         return kernel.drop("martian", note)
-    if is_multicast(6, packet.src) or packet.src == 1 or packet.dst == 1:
+    if is_multicast(6, packet.src) or (1 in (packet.src, packet.dst) and not loops):
         note = message(
             "the kernel drops it before any rule: a multicast or loopback address is not valid there"
         )

@@ -112,10 +112,13 @@ def _output(kernel: Kernel, context: Context, found: fib.RouteResult) -> Outcome
     outcome = pass_hook(kernel, context, hooks.POSTROUTING) or confirm(kernel, context)
     if outcome is not None:
         return outcome
-    if heard_from_link and context.packet.family == 6:
-        _hear_own_broadcast(kernel, context)
+    own_copy = (
+        _hear_own_broadcast(kernel, context) if heard_from_link and context.packet.family == 6 else None
+    )
     if context.out_interface == "lo":
         return _loop_back(kernel, context, heard=heard or found.type != "multicast")
+    if routing.group_scope6(context.packet) in (0, 1):
+        return own_copy or _no_group_of_interface(kernel)
     return transmit(kernel, context, passage.gateway if found.type == "unicast" else None)
 
 
@@ -124,6 +127,15 @@ def _hears_group(kernel: Kernel, context: Context) -> bool:
     packet = context.packet
     own = packet.family == 6 and routing.is_own_group6(kernel.namespace, packet, context.out_interface or "")
     return own or is_joined(kernel, packet)
+
+
+def _no_group_of_interface(kernel: Kernel) -> Outcome:
+    """Drop what no program of the host receives, as it does not leave the interface (ip6_finish_output2)."""
+    note = message(
+        "nothing is sent: the group is one of the interface alone, and the host is assumed not to have joined it"
+        " (--set joined=yes if it has)"
+    )
+    return kernel.drop("not-joined", note)
 
 
 def _device(found: fib.RouteResult) -> str | None:
@@ -141,7 +153,7 @@ def _loop_back(kernel: Kernel, context: Context, *, heard: bool) -> Outcome:
         return outcome
     context.in_interface, context.out_interface = "lo", None
     forget_invalid(kernel, context)
-    outcome = pass_hook(kernel, context, hooks.PREROUTING)
+    outcome = refused_before_rules(kernel, context) or pass_hook(kernel, context, hooks.PREROUTING)
     if outcome is None and kernel.passage.translated:
         # its earlier route no longer applies
         return route(kernel, context)
@@ -151,21 +163,20 @@ def _loop_back(kernel: Kernel, context: Context, *, heard: bool) -> Outcome:
     return outcome or deliver(kernel, context)
 
 
-def _hear_own_broadcast(kernel: Kernel, context: Context) -> None:
+def _hear_own_broadcast(kernel: Kernel, context: Context) -> Outcome:
     """Deliver a copy of the host's own broadcast to it, before the packet itself leaves.
 
-    What happens to the copy does not stop the packet. IPv4 makes it before POSTROUTING (ip_mc_output), IPv6 after it
-    (ip6_finish_output2).
+    What happens to the copy, which is returned, does not stop the packet. IPv4 makes it before POSTROUTING
+    (ip_mc_output), IPv6 after it (ip6_finish_output2).
     """
     copy = replace(context, packet=context.packet.copy())
     # a clone has no socket
     copy.packet.local_socket = False
-    if (pass_hook(kernel, copy, hooks.POSTROUTING) or confirm(kernel, copy)) is not None:
-        return
+    outcome = pass_hook(kernel, copy, hooks.POSTROUTING) or confirm(kernel, copy)
+    if outcome is not None:
+        return outcome
     copy.in_interface, copy.out_interface = context.out_interface, None
     copy.packet.pkttype = "loopback"
     forget_invalid(kernel, copy)
-    if (
-        refused_before_rules(kernel, copy, own_copy=True) or pass_hook(kernel, copy, hooks.PREROUTING)
-    ) is None:
-        pass_hook(kernel, copy, hooks.INPUT)
+    outcome = refused_before_rules(kernel, copy) or pass_hook(kernel, copy, hooks.PREROUTING)
+    return outcome or deliver(kernel, copy)

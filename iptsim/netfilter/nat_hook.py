@@ -87,8 +87,9 @@ def _rewrite(
         # nf_nat_icmp_reply_translation: the route in it does not apply to the sender
         note = message("the kernel drops ICMP redirects for translated connections")
         return kernel.drop("nat-failed", note, hook.name)
-    # a checksum that was correct on arrival stays correct: the kernel keeps the sum of the whole packet
-    verified = kernel.passage.sent is None
+    # a checksum that was correct on arrival, or when the host sent it, stays correct: the kernel keeps the sum of the
+    # whole packet (nf_ip6_checksum)
+    verified = kernel.passage.sent is None or hook.name != hooks.OUTPUT
     if packet.checksum_error and not verified and is_icmp_error(packet) and _has_chains(kernel, context):
         return kernel.drop("nat-failed", message("its checksum is wrong"), hook.name)
     if _leaves_elsewhere(context, connection) and not is_icmp_error(packet):

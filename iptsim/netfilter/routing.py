@@ -12,6 +12,7 @@ from iptsim.addresses import is_multicast
 from iptsim.host import fib
 from iptsim.host.namespace import REFUSING, Namespace
 from iptsim.host.routing_policy import conditions, names_no_table_of_its_own
+from iptsim.host.routing_tables import routes_of
 from iptsim.languages import Text, message
 from iptsim.packet import Packet
 from iptsim.partly_known import some_mark
@@ -24,7 +25,7 @@ BROADCAST4 = 0xFFFFFFFF
 LOCAL_GROUPS4 = range(0xE0000000, 0xE0000100)
 #: 224.0.0.1, the group of all hosts, which every host is in
 ALL_HOSTS4 = 0xE0000001
-#: ff02::1 and, on the loopback interface alone, ff01::1: the groups of all nodes (ipv6_add_dev, ipv6_rcv)
+#: ff02::1 and ff01::1, the groups of all nodes (ipv6_add_dev); the latter takes only what the host sends to itself
 ALL_NODES6, OWN_NODE6 = 0xFF02 << 112 | 1, 0xFF01 << 112 | 1
 #: ff02::2, the group of all routers, which a host joins on an interface that forwards (ipv6_add_dev); it joins ff01::2
 #: and ff05::2 only where that changes while the interface is there (dev_forward_change), which no capture tells
@@ -228,15 +229,16 @@ def not_joined() -> Decision:
     )
 
 
+def group_scope6(packet: Packet) -> int | None:
+    """Return the scope of the IPv6 group that a packet goes to: 1 is the interface alone (RFC 4291, section 2.7)."""
+    return packet.dst >> 112 & 0xF if packet.family == 6 and is_multicast(6, packet.dst) else None
+
+
 def is_own_group6(namespace: Namespace, packet: Packet, interface: str) -> bool:
     """Return whether a packet is for one of the IPv6 groups that the kernel itself joins on an interface."""
     if packet.dst == ALL_ROUTERS6:
         return namespace.interface_sysctl(6, interface, "forwarding", _forwards6(namespace)) != 0
-    return (
-        packet.dst == ALL_NODES6
-        or (packet.dst == OWN_NODE6 and interface == "lo")
-        or _solicited(namespace, packet, interface)
-    )
+    return packet.dst in (ALL_NODES6, OWN_NODE6) or _solicited(namespace, packet, interface)
 
 
 def _forwards6(namespace: Namespace) -> int:
@@ -245,11 +247,25 @@ def _forwards6(namespace: Namespace) -> int:
 
 
 def _solicited(namespace: Namespace, packet: Packet, interface: str) -> bool:
-    """Return whether a group is the solicited-node address of an address of the interface (addrconf_join_solict)."""
-    return packet.dst >> 24 == 0xFF0200000000000000000001FF and any(
-        address.address & 0xFFFFFF == packet.dst & 0xFFFFFF and owner.name == interface
-        for owner, address in namespace.addresses(6)
-    )
+    """Return whether a group is the solicited-node address of an address or anycast address of the interface.
+
+    An interface that does not resolve addresses joins no such group (addrconf_join_solict).
+    """
+    own = namespace.interfaces.get(interface)
+    if (
+        packet.dst >> 24 != 0xFF0200000000000000000001FF
+        or own is None
+        or not own.arp
+        or own.kind == "loopback"
+    ):
+        return False
+    addresses = [one.address for owner, one in namespace.addresses(6) if owner is own]
+    anycast = [
+        one.destination
+        for one in routes_of(namespace, 6)
+        if one.type == "anycast" and one.device == interface
+    ]
+    return any(address & 0xFFFFFF == packet.dst & 0xFFFFFF for address in (*addresses, *anycast))
 
 
 def _lookup(namespace: Namespace, packet: Packet, interface: str) -> fib.RouteResult:

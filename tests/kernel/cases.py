@@ -103,7 +103,7 @@ class Case(BaseModel):
         reply = self.reply
         if reply is not None and (_is_unanswered(self.world, reply) or stays_on_link(self.world, reply)):
             reply = None
-        if turns_back(self.world, self.answer) and _goes_past(trace):
+        if turns_back(self.world, self.probe.source, self.answer) and _goes_past(trace):
             reply = None
         return differences(
             trace,
@@ -124,11 +124,20 @@ def _is_unanswered(world: World, observation: Observation) -> bool:
     return any(_is_nobody(world, world.interface(name or ""), last.header.dst) for name in open_bridges)
 
 
-def turns_back(world: World, observation: Observation) -> bool:
-    """Return whether a packet left by the link on which it came, so that its reply may go past the host."""
+def turns_back(world: World, source: str, observation: Observation) -> bool:
+    """Return whether a packet left by the link on which it came, so that its reply may go past the host.
+
+    Args:
+        world: the host.
+        source: where the packet came from; of a bridge, each port is a link of its own.
+        observation: of the packet.
+
+    """
     ways = [(one.in_interface, one.out_interface) for one in observation.sightings if one.hook == "FORWARD"]
+    ports = [arrival.interface for arrival in observation.arrivals]
     return any(
-        came is not None and came == left and world.interface(came).kind != "bridge" for came, left in ways
+        came is not None and came == left and (world.interface(came).kind != "bridge" or source in ports)
+        for came, left in ways
     )
 
 

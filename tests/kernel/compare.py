@@ -160,8 +160,9 @@ def _leg_differences(leg: Leg, observation: Observation, picks: bool) -> list[st
     if found or (not picks and (found := _interface_differences(leg, observation))):
         return found
     kernel = observation.verdict
-    if leg.steps and leg.steps[-1].code == "conntrack-clash" and _left_unseen(observation):
-        # conntrack drops it after the last place at which the laboratory sees packets
+    last = leg.steps[-1].code if leg.steps else None
+    if last in ("conntrack-clash", "not-joined") and _left_unseen(observation, last):
+        # the kernel drops it after the last place at which the laboratory sees packets
         return []
     ours = {"QUEUE": "DROP", "STOLEN": "DROP", "LOST": "DROP"}.get(kernel, kernel)
     if leg.verdict != ours:
@@ -203,14 +204,11 @@ def _held(observation: Observation) -> bool:
     return bool(last.header.fragment_offset or last.header.more_fragments or last.header.proto == 44)
 
 
-def _left_unseen(observation: Observation) -> bool:
+def _left_unseen(observation: Observation, code: str) -> bool:
     """Return whether a packet passed the last chain, and no machine is there to receive it."""
+    places = (("POSTROUTING", "tail"), *([("INPUT", "tail")] if code == "conntrack-clash" else []))
     last = observation.sightings[-1] if observation.sightings else None
-    return (
-        not observation.arrivals
-        and last is not None
-        and (last.hook, last.place) in (("POSTROUTING", "tail"), ("INPUT", "tail"))
-    )
+    return not observation.arrivals and last is not None and (last.hook, last.place) in places
 
 
 def _place(observation: Observation) -> str:

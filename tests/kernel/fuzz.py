@@ -210,7 +210,7 @@ class _Run:
         if probe.connection or probe.expected_by or probe.fragment or probe.extension_headers or probe.socket:
             return
         passed = first.reply is not None and stays_on_link(self.world, first.reply)
-        if passed or turns_back(self.world, first.answer):
+        if passed or turns_back(self.world, probe.source, first.answer):
             # the reply was sent through the host all the same
             return
         if probe.proto == _DCCP:

@@ -337,8 +337,9 @@ def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
         fields.pop("body", None)
         if not fields.get("payload", "").startswith("00000800"):
             fields["payload"] = "00000800" + "00" * 8
-    if source == "host" and ipaddress.ip_address(fields["src"]).is_multicast:
-        # no socket can have it for its source
+    sender = ipaddress.ip_address(fields["src"])
+    if source == "host" and (sender.is_multicast or (scene.family == 6 and sender.is_link_local)):
+        # no socket can have it for its source, or only with an interface
         fields["src"] = scene.own[0]
     if source == "host" and scene.world.is_group(fields["dst"]):
         # the copy of a fragment that comes back would wait for the others

@@ -8,6 +8,10 @@ from typing import Literal
 
 from tests.kernel.description import Guest, Interface, World
 
+#: Addresses with a meaning of their own on every host.
+_SPECIAL4 = ("169.254.1.1", "224.0.0.1", "224.0.0.251", "239.255.255.250", "240.0.0.1", "255.255.255.255")
+_SPECIAL6 = ("fe80::9", "ff02::1", "ff02::2", "ff02::fb", "ff02::1:ff00:99", "ff05::2")
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -64,7 +68,7 @@ def _router4() -> Scene:
         {"eth0": outside, "eth1": inner, "eth0.7": third, "host": own},
         {"eth0": outside, "eth1": inner, "eth0.7": third},
         own,
-        ("10.1.0.255", "255.255.255.255", "224.0.0.5", "10.66.0.1", "10.67.0.1", "127.0.0.1"),
+        ("10.1.0.255", "10.2.0.0", "224.0.0.5", "10.66.0.1", "10.67.0.1", "127.0.0.1", *_SPECIAL4),
     )
 
 
@@ -98,7 +102,7 @@ def _bridge4() -> Scene:
         },
         {"eth0": outside, "br0": inside, "br-two": ("172.18.0.2",)},
         own,
-        ("192.0.2.255", "127.0.0.1"),
+        ("192.0.2.255", "127.0.0.1", *_SPECIAL4),
     )
 
 
@@ -119,7 +123,7 @@ def _router6() -> Scene:
         {"eth0": outside, "eth1": inner, "host": own},
         {"eth0": outside, "eth1": inner},
         own,
-        ("2001:db8:66::1", "::1"),
+        ("2001:db8:66::1", "2001:db8:2::", "::1", *_SPECIAL6),
     )
 
 
@@ -147,7 +151,7 @@ def _bridge6() -> Scene:
         {"eth0": outside, **{guest.port: (guest.address,) for guest in guests}, "host": own},
         {"eth0": outside, "br0": inside},
         own,
-        ("::1",),
+        ("::1", *_SPECIAL6),
     )
 
 
@@ -186,7 +190,7 @@ def _machines4() -> Scene:
         },
         {"br0": (*outside, *near), "virbr0": inside},
         own,
-        ("192.0.2.255", "127.0.0.1"),
+        ("192.0.2.255", "127.0.0.1", *_SPECIAL4),
     )
 
 
@@ -212,7 +216,7 @@ def _machines6() -> Scene:
         {"eth0": outside, "vnet0": near[:1], "vnet1": near[1:], "host": own},
         {"br0": (*outside, *near)},
         own,
-        ("::1",),
+        ("::1", *_SPECIAL6),
     )
 
 
@@ -244,7 +248,7 @@ def _uplinks4() -> Scene:
         {"wan0": first, "wan1": second, "lan0": inside, "host": own},
         {"wan0": first, "wan1": second, "lan0": inside},
         own,
-        ("10.3.0.255", "127.0.0.1"),
+        ("10.3.0.255", "127.0.0.1", *_SPECIAL4),
     )
 
 
@@ -270,7 +274,7 @@ def _uplinks6() -> Scene:
         {"wan0": first, "wan1": second, "lan0": inside, "host": own},
         {"wan0": first, "wan1": second, "lan0": inside},
         own,
-        ("::1",),
+        ("::1", *_SPECIAL6),
     )
 
 
