@@ -347,10 +347,8 @@ class _Rule:
     def _reject(self, value: Any) -> str:
         if not isinstance(value, Mapping) or not value:
             return ""
-        if value.get("type") == "tcp reset":
-            if self.conditions.protocols is None:
-                self.conditions.protocols = ["tcp"]  # nft adds this condition itself
-            return " --reject-with tcp-reset"
+        if value.get("type") == "tcp reset" and self.conditions.protocols is None:
+            self.conditions.protocols = ["tcp"]  # nft adds this condition itself
         if value.get("type") == ("icmpv6" if self.family == 4 else "icmp"):
             # nft adds a condition on the family, which it does not list (stmt_reject_gen_dependency)
             self.conditions.options.append(NEVER)

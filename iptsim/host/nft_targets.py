@@ -13,7 +13,7 @@ COMMENT = "-m comment --comment"
 #: The most characters of a comment of iptables (XT_MAX_COMMENT_LEN).
 _LONGEST = 255
 #: What `reject with` replies, in iptables' words.
-REJECTS: dict[Family, dict[str, str]] = {
+_REJECTS: dict[Family, dict[str, str]] = {
     4: {
         "port-unreachable": "icmp-port-unreachable",
         "host-unreachable": "icmp-host-unreachable",
@@ -38,7 +38,9 @@ REJECTS: dict[Family, dict[str, str]] = {
 
 def reject_words(value: Mapping[str, Any], family: Family) -> str:
     """Return the option for what `reject` replies; "" for what iptables replies without one."""
-    kind = REJECTS[family].get(reject_reason(value.get("type"), value.get("expr")))
+    kind = _REJECTS[family].get(reject_reason(value.get("type"), value.get("expr")))
+    if value.get("type") == "tcp reset":
+        kind = "tcp-reset"
     return f" --reject-with {kind}" if kind else ""
 
 

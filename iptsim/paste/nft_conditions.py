@@ -1,4 +1,7 @@
-"""Reads the conditions of nftables rules, with the options of iptables that are their like."""
+"""Reads the conditions of nftables rules, with the options of iptables that are their like.
+
+Addresses, interfaces, protocols and ports keep the words of the text, which may have placeholders for them.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from typing import Any
 
 from lark import Token, Tree
 
-from iptsim.host.nft_header_fields import IPTABLES_FLAGS
-from iptsim.host.nft_names import bits_named, named
+from iptsim.addresses import Family
+from iptsim.host import nft_conditions
+from iptsim.host.nft_names import bits_named
 from iptsim.paste.nft_json import (
     entry,
     json_value,
+    limit_of,
     looked_up,
     map_of,
     number,
@@ -22,10 +27,6 @@ from iptsim.paste.nft_json import (
 
 #: What nft prints for whether a route was found; before 0.8.2 only 0 for none.
 _FOUND = {"exists": True, "missing": False, "0": False}
-_RATE = re.compile(
-    r"limit rate(?: over)? (?P<rate>\d{1,20}) ?(?P<unit>\w*bytes)?/(?P<per>\w+)(?: (?P<burst>\d{1,20}) \w+)?"
-)
-_LIMIT_IN = re.compile(r"limit rate (?:over )?\d+ ?\w*/\w+(?: burst \d+ \w+)?")
 _COMPARISONS = frozenset({"<", "<=", ">", ">="})
 
 
@@ -37,17 +38,6 @@ def _flag_names(text: str) -> list[str]:
         for one in found
         for name in ((bits_named("tcp flags", int(one, 16)) or [one]) if one.startswith("0x") else [one])
     ]
-
-
-def _limit(words: str) -> dict[str, Any]:
-    """Return a `limit` statement in the form of libnftables-json(5), without a rate if that can't be read."""
-    found = _RATE.fullmatch(words)
-    about: dict[str, Any] = {} if found is None else {"rate": int(found["rate"]), "per": found["per"]}
-    if found is not None and found["unit"]:
-        about["rate_unit"] = found["unit"]
-    if found is not None and found["burst"]:
-        about["burst"] = int(found["burst"])
-    return {"limit": {**about, "inv": True} if " over " in words else about}
 
 
 def mark_of(text: str) -> dict[str, Any]:
@@ -62,6 +52,9 @@ _OPERATORS = ("OPERATOR", "NONE_OF")
 class Conditions:
     """The conditions of one rule; each method reads one form of the grammar.
 
+    Args:
+        family: the address family for which iptables would have the rule.
+
     Attributes:
         conditions: the options of iptables.
         protocol: whether they name a protocol.
@@ -69,7 +62,8 @@ class Conditions:
         statements: all statements in the form of libnftables-json(5).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, family: Family) -> None:
+        self.family: Family = family
         self.conditions: list[str] = []
         self.protocol = False
         self.unread: list[str] = []
@@ -126,6 +120,24 @@ class Conditions:
         else:
             self.conditions += [*(["!"] if negated else []), *words]
 
+    def _translate(self, shown: str) -> None:
+        """Add the options of iptables for the condition that was read last; without such options it is not read.
+
+        Args:
+            shown: the condition as the text shows it.
+        """
+        about = self.statements[-1].get("match", {})
+        # iptables allows a chain of its own at any hook
+        found = nft_conditions.Conditions({}, "", self.family)
+        options = found.of(about["left"], about.get("op", "=="), about["right"]) if "right" in about else None
+        if options is None or len(options) != 1 or found.also:
+            self.unread.append(shown)
+            return
+        if found.protocols and not self.protocol:
+            self.protocol = True
+            self.conditions += ["-p", found.protocols[0]]
+        self.conditions += options[0].split()
+
     def _saddr(self, tree: Tree[Token]) -> None:
         self._address(tree, "-s", "saddr")
 
@@ -146,7 +158,7 @@ class Conditions:
         protocol, side, mask, operator, value = map(str, tree.children)
         left = {"&": [{"payload": {"protocol": protocol, "field": side}}, mask]}
         self.statements.append({"match": {"op": operator, "left": left, "right": value}})
-        self.unread.append(f"{protocol} {side} & {mask} {operator} {value}")
+        self._translate(f"{protocol} {side} & {mask} {operator} {value}")
 
     def _concat(self, tree: Tree[Token]) -> None:
         fields, *values = tree.children
@@ -157,7 +169,7 @@ class Conditions:
         if isinstance(values[0], Tree):
             right = {"set": [entry(one) for one in values]}
         self.statements.append({"match": {"op": "!=" if negated else "==", "left": left, "right": right}})
-        self.unread.append(str(fields))
+        self._translate(str(fields))
 
     def _iifname(self, tree: Tree[Token]) -> None:
         self._interface(tree, "-i", "iifname")
@@ -214,7 +226,7 @@ class Conditions:
         read: Callable[[str], str] = str,
         flags: bool = False,
     ) -> None:
-        """Read a condition on a field for which iptables has no option.
+        """Read a condition on a field.
 
         Args:
             tree: the condition.
@@ -228,7 +240,7 @@ class Conditions:
         negated, values = self._value(tree)
         found = looked_up(name) if left is None else left
         self._compare(found, tree, list(map(read, values)), negated=negated, flags=flags)
-        self.unread.append(f"{name} {', '.join(values)}")
+        self._translate(f"{name} {', '.join(values)}")
 
     _icmp = _nfproto = _chance = _field
 
@@ -262,14 +274,7 @@ class Conditions:
         negated, values = self._value(tree)
         values = [name for value in values for name in state_names(value)] or values
         self._compare({"ct": {"key": "state"}}, tree, values, negated=negated, flags=True)
-        none_of = isinstance(tree.children[-1], Tree) or any(
-            isinstance(one, Token) and one.type == "NONE_OF" for one in tree.children
-        )
-        if negated and len(values) > 1 and not none_of:
-            self.unread.append(f"ct state != {' '.join(values)}")  # is not all of them at once
-        else:
-            sign = ["!"] if negated else []
-            self.conditions += ["-m", "conntrack", *sign, "--ctstate", ",".join(values).upper()]
+        self._translate(f"ct state {'!= ' if negated else ''}{' '.join(values)}")
 
     def _state_bits(self, tree: Tree[Token]) -> None:
         """Read which bits of the state are set of those that are compared."""
@@ -279,7 +284,7 @@ class Conditions:
         left = {"&": [{"ct": {"key": "state"}}, [json_value(one) for one in compared]]}
         right = [json_value(one) for one in values]
         self.statements.append({"match": {"op": "!=" if negated else "==", "left": left, "right": right}})
-        self.unread.append(f"ct state {','.join(values)} / {','.join(compared)}")
+        self._translate(f"ct state {','.join(values)} / {','.join(compared)}")
 
     def _vmap(self, tree: Tree[Token]) -> None:
         self.statements.append({"vmap": map_of(tree)})
@@ -287,7 +292,7 @@ class Conditions:
 
     def _limit(self, tree: Tree[Token]) -> None:
         words = " ".join(map(str, tree.children))
-        self.statements.append(_limit(words))
+        self.statements.append(limit_of(words))
         self.unread.append(words)
 
     def _fib(self, tree: Tree[Token]) -> None:
@@ -301,36 +306,19 @@ class Conditions:
             self.statements.append({"match": {"op": op, "left": left, "right": _FOUND[values[-1]]}})
         else:
             self._compare(left, tree, values, negated=negated)
-        if result != "type" or len(sides) > 1 or len(values) > 1:
-            self.unread.append(f"{words} {', '.join(values)}")
-            return
-        flag = "--src-type" if sides == ["saddr"] else "--dst-type"
-        (kind,) = named("fib type", json_value(values[0]))
-        self.conditions += ["-m", "addrtype", *(["!"] if negated else []), flag, str(kind).upper()]
+        self._translate(f"{words} {', '.join(values)}")
 
     def _mark_match(self, tree: Tree[Token]) -> None:
         name, *rest = tree.children
+        left = mark_of(str(name))
+        shown = str(name)
+        if isinstance(first := rest[0], Tree) and first.data == "mask":
+            mask, rest = str(first.children[0]), rest[1:]
+            left = {"&": [left, number(mask)]}
+            shown = f"{name} & {mask}"
         negated, values = self._value(Tree("", rest))
-        mark, module = mark_of(str(name)), "connmark" if "ct" in str(name) else "mark"
-        is_set = isinstance(rest[-1], Tree) and rest[-1].data == "set"
-        if values[-1].startswith("@"):
-            left = {"&": [mark, None]} if len(values) > 1 else mark
-            self._compare(left, Tree("", []), values[-1:], negated=negated)
-            self.unread.append(f"{name} {values[-1]}")
-            return
-        is_several = is_set or "?" in values or "-" in values[-1]
-        if is_set and isinstance(rest[0], Tree) and rest[0].data == "mask":
-            self.statements.append({"match": {"left": {"&": [mark, None]}}})
-        elif is_several:
-            self._compare(mark, Tree("", rest), values, negated=negated)
-        if is_several:
-            self.unread.append(f"{name} {{ {', '.join(values)} }}")
-            return
-        *mask, value = values
-        left = {"&": [mark, number(mask[0])]} if mask else mark
-        op = "!=" if negated else "=="
-        self.statements.append({"match": {"op": op, "left": left, "right": number(value)}})
-        self.conditions += ["-m", module, *(["!"] if negated else []), "--mark", "/".join((value, *mask))]
+        self._compare(left, Tree("", rest), values, negated=negated)
+        self._translate(f"{shown} {', '.join(values)}")
 
     def _flags(self, tree: Tree[Token]) -> None:
         tokens = list(tree.scan_values(lambda one: isinstance(one, Token)))
@@ -351,23 +339,13 @@ class Conditions:
             if operator in ("==", "!=") and len(first) > 1:
                 right = {"|": first}
             self.statements.append({"match": {"op": operator or "in", "left": flags, "right": right}})
-            self.unread.append(f"tcp flags {operator} {','.join(first)}")
+            self._translate(f"tcp flags {operator} {','.join(first)}")
             return
         is_first = isinstance(tree.children[0], Tree)
         mask, wanted = (first, second[0]) if is_first else (second[0], first)
-        negated = operator == "!="
-        left = {"&": [flags, mask]}
-        op = "!=" if negated else "=="
-        self.statements.append({"match": {"op": op, "left": left, "right": wanted or 0}})
-        if not IPTABLES_FLAGS.issuperset((*mask, *wanted)):
-            self.unread.append("tcp flags")
-            return
-        self.conditions += [
-            *([] if self.protocol else ["-p", "tcp"]),
-            *("-m", "tcp", *(["!"] if negated else []), "--tcp-flags"),
-            *(",".join(mask).upper(), ",".join(wanted).upper() or "NONE"),
-        ]
-        self.protocol = True
+        op = "!=" if operator == "!=" else "=="
+        self.statements.append({"match": {"op": op, "left": {"&": [flags, mask]}, "right": wanted or 0}})
+        self._translate("tcp flags")
 
     def _any_flags(self, tree: Tree[Token], text: str) -> None:
         """Read a set of flags, each of which is the value of all flags of a segment."""
@@ -376,7 +354,7 @@ class Conditions:
         left = {"payload": {"protocol": "tcp", "field": "flags"}}
         op = "!=" if any(str(one) == "!=" for one in tree.children) else "=="
         self.statements.append({"match": {"op": op, "left": left, "right": {"set": values}}})
-        self.unread.append(f"tcp flags {{ {text} }}")
+        self._translate(f"tcp flags {{ {text} }}")
 
     def _meta(self, tree: Tree[Token]) -> None:
         name, *rest = tree.children
@@ -391,12 +369,11 @@ class Conditions:
             self.statements.append({"match": {"op": op, "left": left, "right": _FOUND[values[-1]]}})
         else:
             self._compare(left, tree, values, negated=negated)
-        self.unread.append(f"{name} {', '.join(values)}")
+        self._translate(f"{name} {', '.join(values)}")
 
     def _meter(self, tree: Tree[Token]) -> None:
         text = str(tree.children[0])
-        found = _LIMIT_IN.search(text)
-        self.statements.append({"meter": {"stmt": _limit(found[0])} if found else None})
+        self.statements.append({"meter": {"stmt": limit_of(text)} if "limit rate " in text else None})
         self.unread.append(text)
 
     def _count(self, tree: Tree[Token]) -> None:
@@ -417,7 +394,7 @@ class Conditions:
         operator, value = tree.children
         offset = {"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 0x1FFF]}
         self.statements.append({"match": {"op": str(operator), "left": offset, "right": number(str(value))}})
-        self.unread.append("ip frag-off")
+        self._translate("ip frag-off")
 
     def _transparent(self, tree: Tree[Token]) -> None:
         value = number(str(tree.children[-1]))

@@ -91,6 +91,26 @@ def value_of(text: str) -> Any:
 #: What follows the fields of an element that a rule adds.
 _AFTER_FIELDS = re.compile(r"\s(?:comment|counter|ct count|expires|last|limit|quota|timeout)\b.*")
 _FIELD = re.compile(r"(?!numgen)(?:[a-z0-9]+ )?[a-z0-9]+")
+#: A limit, in a statement, of which the grammar leaves out the word "burst", or in an element.
+_RATE = re.compile(
+    r"limit rate(?P<over> over)? (?P<rate>\d{1,20}) ?(?P<unit>\w*bytes)?/(?P<per>\w+)"
+    r"(?: (?:burst )?(?P<burst>\d{1,20}) \w+)?"
+)
+#: What limits the packets of each element.
+_COUNTING = re.compile(r"\b(?:limit|quota|ct count)\b")
+
+
+def limit_of(text: str) -> dict[str, Any]:
+    """Return the `limit` statement in a text, without a rate if that can't be read."""
+    found = _RATE.search(text)
+    if found is None:
+        return {"limit": {}}
+    about: dict[str, Any] = {"rate": int(found["rate"]), "per": found["per"]}
+    if found["unit"]:
+        about["rate_unit"] = found["unit"]
+    if found["burst"]:
+        about["burst"] = int(found["burst"])
+    return {"limit": {**about, "inv": True} if found["over"] else about}
 
 
 def update_of(text: str) -> dict[str, Any]:
@@ -102,8 +122,8 @@ def update_of(text: str) -> dict[str, Any]:
     about: dict[str, Any] = {"op": operation, kind: name, "elem": _fields(key)}
     if data:
         about["data"] = _fields(data[0])
-    if re.search(r"\b(limit|quota|ct count)\b", inner):
-        about["stmt"] = [{"limit": None}]
+    if found := _COUNTING.search(inner):
+        about["stmt"] = [limit_of(inner) if found[0] == "limit" else {found[0]: None}]
     return {kind: about}
 
 

@@ -16,8 +16,8 @@ from iptsim.extensions.hidden import SHOW_BOTH, Hidden
 from iptsim.extensions.options import quote
 from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.host.nft_changes import header_change, mark_change
-from iptsim.host.nft_names import reject_reason
-from iptsim.host.nft_targets import REJECTS, synproxy_words
+from iptsim.host.nft_targets import reject_words, synproxy_words
+from iptsim.host.nft_translations import TRANSLATIONS
 from iptsim.languages import message
 from iptsim.paste.nft_conditions import Conditions, mark_of
 from iptsim.paste.nft_json import (
@@ -44,8 +44,8 @@ _ACTIONS = frozenset({
 _EXACT = re.compile(r"\bct (?:status ==|state (?:[!=]= ?)?\w+ ?(?:[|]|or )|state == ?\w+ ?,)")
 #: Headers of a packet within the packet, and fields of a tunnel, a route or a socket.
 _INNER = re.compile(
-    r"\b(?:(?:vxlan|geneve|gre|gretap) (?:ip6?|tcp|udp|ether|icmp)|ipsec (?:in|out)|rt (?:ip6?|nexthop)"
-    r"|socket (?!transparent )\w+) "
+    r"\b(?:(?<!proto )(?<!protocol )(?<!nexthdr )(?:vxlan|geneve|gre|gretap) (?:ip6?|tcp|udp|ether|icmp)"
+    r"|ipsec (?:in|out)|rt (?:ip6?|nexthop)|socket (?!transparent )\w+) "
 )
 #: What `nft -a` adds to a rule.
 _HANDLE = re.compile(r"\s+# handle (\d{1,18})$")
@@ -160,8 +160,8 @@ class _Rule(Conditions):
     """Translates the statements of one rule."""
 
     def __init__(self, family: int, line: int) -> None:
-        super().__init__()
-        self.family, self.line = family, line
+        super().__init__(6 if family == 6 else 4)
+        self.line = line
         self.target: list[str] = []
         #: words of no known statement
         self.others: list[str] = []
@@ -234,37 +234,22 @@ class _Rule(Conditions):
 
     def _jump(self, tree: Tree[Token]) -> None:
         chain = str(tree.children[0])
-        self.statements.append({"jump": {"target": chain}})
-        self.target = ["-j", chain]
+        self.statements.append({tree.data: {"target": chain}})
+        self.target = [f"-{tree.data[0]}", chain]
 
-    def _goto(self, tree: Tree[Token]) -> None:
-        chain = str(tree.children[0])
-        self.statements.append({"goto": {"target": chain}})
-        self.target = ["-g", chain]
+    _goto = _jump
 
     def _reject(self, tree: Tree[Token]) -> None:
         words = str(tree.children[0]).split() if tree.children else ["icmpx", "port-unreachable"]
+        about = {"type": words[0], "expr": words[-1]}
         if words == ["tcp", "reset"]:
-            self.statements.append({"reject": {"type": "tcp reset"}})
-            known: str | None = "tcp-reset"
-        else:
-            self.statements.append({"reject": {"type": words[0], "expr": words[-1]}})
-            known = REJECTS[6 if self.family == 6 else 4].get(reject_reason(words[0], words[-1]))
-        self.target = ["-j", "REJECT", *(["--reject-with", known] if known else [])]
+            about = {"type": "tcp reset"}
+        self.statements.append({"reject": about})
+        self.target = ["-j", "REJECT", *reject_words(about, self.family).split()]
 
-    def _dnat(self, tree: Tree[Token]) -> None:
-        self._translation("dnat", "DNAT", "--to-destination", tree)
-
-    def _snat(self, tree: Tree[Token]) -> None:
-        self._translation("snat", "SNAT", "--to-source", tree)
-
-    def _redirect(self, tree: Tree[Token]) -> None:
-        self._translation("redirect", "REDIRECT", "--to-ports", tree)
-
-    def _masquerade(self, tree: Tree[Token]) -> None:
-        self._translation("masquerade", "MASQUERADE", "", tree)
-
-    def _translation(self, name: str, target: str, flag: str, tree: Tree[Token]) -> None:
+    def _translation(self, tree: Tree[Token]) -> None:
+        name = str(tree.data)
+        target, flag = TRANSLATIONS[name]
         tokens = [one for one in tree.children if isinstance(one, Token)]
         to = with_numbers(next((str(one) for one in tokens if one.type in ("WORD", "AT")), ""))
         flags = [str(one) for one in tokens if one.type == "NAT_FLAG"]
@@ -288,12 +273,12 @@ class _Rule(Conditions):
             return
         about = translation_of(to, redirects=name == "redirect") or {}
         self.statements.append({name: {**about, **extra} or None})
-        if to and flag and "netmap" in flags:
+        if to and "netmap" in flags:
             self.target = ["-j", "NETMAP", "--to", to]
-        elif to and flag:
-            self.target += [flag, to.lstrip(":") if target == "REDIRECT" else to]
-        elif to and target == "MASQUERADE":
-            self.target += ["--to-ports", to.lstrip(":")]
+        elif to:
+            self.target += [flag, to.lstrip(":") if flag == "--to-ports" else to]
+
+    _dnat = _snat = _redirect = _masquerade = _translation
 
     def _mark_set(self, tree: Tree[Token]) -> None:
         name, new = tree.children

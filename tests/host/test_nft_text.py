@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+from iptsim.host.files import Source
+from iptsim.host.nft_chains import NftRuleset
 from iptsim.host.nft_text import rule_text
+from iptsim.paste.assembly import host_of_source
 from tests.host.laboratory import NEEDS_KERNEL
 from tests.kernel.namespaces import Namespace
 
@@ -89,10 +92,25 @@ class TestKernel:
         body += f"chain d {{ type filter hook forward priority 0;\n{others}\n}}\n"
         with Namespace() as namespace:
             namespace.run(["nft", "-f", "-"], f"table inet t {{\n{body}}}\n")
-            listed = json.loads(namespace.run(["nft", "-j", "list", "ruleset"]))["nftables"]
+            printed = namespace.run(["nft", "-j", "list", "ruleset"])
+            text = namespace.run(["nft", "list", "ruleset"])
+        listed = json.loads(printed)["nftables"]
         rules = [one["rule"] for one in listed if "rule" in one]
         shown = [
             rule_text([*([{"comment": one["comment"]}] if "comment" in one else []), *one["expr"]])
             for one in rules
         ]
         assert sorted(shown) == sorted(_RULES)
+        # both are the same rules
+        by_json, by_text = (
+            {chain.name: (chain.rules, chain.effects) for chain in nftables_of(command, output).chains}
+            for command, output in (("nft -j list ruleset", printed), ("nft list ruleset", text))
+        )
+        assert by_text == by_json
+        assert all(of_both for of_both, _ in by_json.values())
+
+
+def nftables_of(command: str, output: str) -> NftRuleset:
+    found = host_of_source(Source("paste", {}, f"# {command}\n{output}".encode())).namespace.nftables
+    assert found is not None
+    return found

@@ -44,6 +44,15 @@ def read(text: str) -> Host:
         ("udp sport 53 queue num 0 bypass", "-A X -p udp -m udp --sport 53 -j NFQUEUE --queue-num 0 --queue-bypass"),
         # nft prints all bits; of these, NF_CT_STATE_BIT() sets 1, 2, 4, 8 and 0x40 only
         ("ct state invalid,new,0x10,0x20,0x80,0x40000000 drop", "-A X -m conntrack --ctstate INVALID,NEW -j DROP"),
+        # conditions of other extensions; iptables-nft-save prints these rules so
+        ("meta l4proto icmp icmp type echo-request accept", "-A X -p icmp -m icmp --icmp-type 8 -j ACCEPT"),
+        ("meta l4proto gre ip saddr 10.0.0.1 return", "-A X -s 10.0.0.1/32 -p gre -j RETURN"),
+        ("ip frag-off & 0x1fff != 0 drop", "-A X -f -j DROP"),
+        ("pkttype != unicast drop", "-A X -m pkttype ! --pkt-type unicast -j DROP"),
+        ("ip ttl 1 meta length 100-200 drop", "-A X -m ttl --ttl-eq 1 -m length --length 100:200 -j DROP"),
+        ("meta mark & 0x3 != 0x1 ct mark 0x1 accept", "-A X -m mark ! --mark 0x1/0x3 -m connmark --mark 0x1 -j ACCEPT"),
+        # several alternatives are not one rule of iptables
+        ("fib daddr type { local, broadcast } accept", "-A X fib daddr type local, broadcast -j ACCEPT"),
         # since nftables 0.9.9
         ("queue flags bypass,fanout to 1-3", "-A X -j NFQUEUE --queue-balance 1:3 --queue-bypass --queue-cpu-fanout"),
     ],
