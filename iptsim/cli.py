@@ -19,7 +19,7 @@ from typing import NoReturn
 import iptsim
 from iptsim.commands import common
 from iptsim.commands.common import BAD, INTERNAL, add_language, complain
-from iptsim.commands.parsing import Parser
+from iptsim.commands.parsing import Help, Parser
 from iptsim.errors import IptsimError, printable
 from iptsim.languages import Message, known_language, language, language_of_locale, message, say
 from iptsim.suggestions import with_suggestion
@@ -45,13 +45,16 @@ _COMMANDS = (
 )
 #: Set by a shell when it asks for completions.
 _COMPLETING = "_ARGCOMPLETE"
+#: The commands to begin with.
+_TO_BEGIN = message(
+    "To begin, with a capture, a dump or any text with rules as SOURCE:\n"
+    "  iptsim explain SOURCE --from client --to web:80    what happens to a packet\n"
+    "  iptsim reach SOURCE                                who can reach what\n"
+    "  iptsim lint SOURCE                                 likely problems"
+)
 #: The complaint about a command line without a command.
 _FIRST_COMMANDS = message(
-    "no command given. To begin, with a capture, a dump or any text with rules as SOURCE:\n"
-    "  iptsim explain SOURCE --from client --to web:80    what happens to a packet, and why\n"
-    "  iptsim reach SOURCE                                who can reach what\n"
-    "  iptsim lint SOURCE                                 likely problems\n"
-    "iptsim --help lists all commands"
+    "no command given. {to_begin}\niptsim --help lists all commands", to_begin=_TO_BEGIN
 )
 #: What a shell reports for a program that SIGINT or SIGPIPE ended.
 INTERRUPTED, BROKEN_PIPE = 128 + 2, 128 + 13
@@ -176,7 +179,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     if len(left) == 1 and not left[0].startswith("-") and getattr(arguments, "chain", "") is None:
         arguments.chain = left.pop()
     if left:
-        parser.reject(words, left)
+        parser.reject(words, left, make_parser)
     return arguments
 
 
@@ -214,6 +217,8 @@ def make_parser(needed: Sequence[str] = _COMMANDS) -> Parser:
         description=say(
             "Simulate and explain iptables: what happens to a packet, which rule decides, and why."
         ),
+        epilog=str(_TO_BEGIN),
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -10,12 +10,14 @@ import errno
 import os
 import re
 import stat
+from itertools import islice
 from pathlib import Path
 from reprlib import Repr
 from typing import IO, Any
 
 from iptsim.errors import CaptureError, FileSyntaxError, Span
 from iptsim.languages import Text, message
+from iptsim.suggestions import with_suggestion
 
 MIB = 1 << 20
 #: The limits, in bytes, of a stored file, of a file in an archive, and of a whole capture.
@@ -25,6 +27,9 @@ TOTAL_LIMIT = 256 * MIB
 JSON_LIMIT = 32 * MIB
 #: The limit, in bytes, of a text that is neither a dump nor a file of a capture; its lines take up to 15 times that.
 TEXT_LIMIT = 32 * MIB
+
+#: At most this many names of a folder are compared with the name of a file that does not exist.
+_MOST_BESIDE = 1000
 
 _BOM = codecs.BOM_UTF8
 #: Files that a shell has opened: standard input, and the pipe of `<(command)`.
@@ -56,6 +61,11 @@ def is_utf16(data: bytes) -> bool:
     return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
+def is_binary(data: bytes) -> bool:
+    """Return whether a file is no text: a picture, a program."""
+    return b"\0" in data and not is_utf16(data) and not data.startswith(_BOM)
+
+
 def open_regular(path: str | Path) -> IO[bytes]:
     """Open a regular file, or one opened by the shell under /dev/fd, without blocking on a device or a named pipe.
 
@@ -64,6 +74,9 @@ def open_regular(path: str | Path) -> IO[bytes]:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError as error:
+        fault = message("{path}: {error}", path=str(path), error=fault_of(error))
+        raise CaptureError(with_suggestion(fault, os.path.basename(path), _beside(path))) from None
     except OSError as error:
         raise CaptureError(message("{path}: {error}", path=str(path), error=fault_of(error))) from None
     except ValueError:
@@ -82,6 +95,15 @@ def open_regular(path: str | Path) -> IO[bytes]:
             kind=kind,
         )
     )
+
+
+def _beside(path: str | Path) -> list[str]:
+    """Return the names in the folder of a path, if it can be read: the first ones."""
+    try:
+        with os.scandir(os.path.dirname(path) or ".") as found:
+            return [one.name for one in islice(found, _MOST_BESIDE)]
+    except OSError:
+        return []
 
 
 def read_file(path: str | Path) -> bytes:

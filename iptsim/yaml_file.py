@@ -156,8 +156,14 @@ def read_document(text: str, source: str, *, repeats: bool = False) -> Document:
             ) from None
         template = _PROBLEM_TEMPLATES.get(problem or "")
         what = message_of(template) if template else problem or text_of(error)
-        found = message("not YAML: {error}", error=what)
-        raise reader.document.error(reader.document.span(mark), found) from None
+        document, place = reader.document, reader.document.span(mark)
+        if any(
+            line[: mark.column + 1].isspace() and "\t" in line for line in document.lines[mark.line :][:1]
+        ):
+            raise document.error(
+                place, message("YAML allows only spaces in front of a line, no tabs")
+            ) from None
+        raise document.error(place, message("not YAML: {error}", error=what)) from None
     return reader.document
 
 

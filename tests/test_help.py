@@ -6,12 +6,13 @@ import argparse
 import ast
 import inspect
 import re
+import shlex
 import unicodedata
 
 import pytest
 
 from iptsim.cli import _COMMANDS as NAMES
-from iptsim.cli import main
+from iptsim.cli import _arguments, main
 from iptsim.commands.parsing import ARGPARSE
 
 
@@ -49,7 +50,7 @@ def test_help_may_keep_lines_as_they_are(capsys: pytest.CaptureFixture[str]) -> 
 PROGRAMMERS = re.compile(
     r"not callable|conflicting|\(\) not defined|invalid argument for positionals|must be optional|cannot merge"
     r"|invalid option string|dest= is|conflict_resolution|multiple subparser|argument \"-\"|can't open|unknown parser"
-    r"|ambiguous option|unexpected option string|deprecated|: warning: |^subcommands$"
+    r"|invalid choice|ambiguous option|unexpected option string|deprecated|: warning: |^subcommands$"
     r"|show program's version|\(default: "
 )
 ENGLISH_SENTENCE = re.compile(r"[a-z]+(?: [a-z]+){3,}")
@@ -103,3 +104,15 @@ def test_texts_of_argparse_are_known() -> None:
     }
     shown = {text for text in texts if not PROGRAMMERS.search(str(text))}
     assert shown <= {*ARGPARSE, "%(heading)s:"}
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_examples_are_valid(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = capsys.readouterr().out.partition("\nExamples:\n")[2].splitlines()
+    assert shown or command == "completion"
+    for line in shown:
+        words = shlex.split(line.partition(" > ")[0])
+        assert words[:2] == ["iptsim", command]
+        _arguments(words[1:])

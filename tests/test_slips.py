@@ -96,3 +96,83 @@ def test_a_capture_saved_by_powershell(capsys: pytest.CaptureFixture[str], tmp_p
         (tmp_path / file.name).write_bytes(text.replace("\n", "\r\n").encode("utf-16"))
     assert main(["explain", str(tmp_path), "--from", "client", "--to", "web:80", "-q"]) == 0
     assert capsys.readouterr().out == "DROP\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["explain", CAPTURE, "--from", "client"], "the destination is missing; give --to"),
+        (["explain", CAPTURE, "--to", "web:80"], "the source is missing; give --from"),
+        (
+            ["explain", CAPTURE, "--icc=false"],
+            "unknown option --icc; it belongs to: iptsim whatif, iptsim diff",
+        ),
+        (["explain", CAPTURE, "--form", "client"], "unknown option --form; did you mean --from?"),
+        (["explain", CAPTURE, "--from", "client", "--to", "http://web/"], "is a URL, not an endpoint"),
+        (
+            ["explain", "client", "--from", CAPTURE],
+            f"the file comes first: iptsim explain {CAPTURE} --from client",
+        ),
+        (["rules", CAPTURE, "-t", "fliter"], "unknown table 'fliter'; did you mean filter?"),
+        (["reach", CAPTURE, "--format", "yaml"], "unknown value 'yaml'; choose from: text"),
+        (["whatif", CAPTURE, "--sysctl", "net.ipv4.ip_forwrad=0"], "did you mean net.ipv4.ip_forward?"),
+        (["whatif", CAPTURE, "--engine", "19.03"], "give a version from 20.10 to 29"),
+        (["check", CAPTURE, "policy.yaml"], f"the policy comes first: iptsim check policy.yaml {CAPTURE}"),
+    ],
+)
+def test_slips_on_the_command_line(
+    capsys: pytest.CaptureFixture[str], words: list[object], told: str
+) -> None:
+    assert told in complaint(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-p", "foo"], "unknown protocol 'foo'; give its number\n  -p foo\n     ^~~\n"),
+        (["--state", "nwe"], "did you mean new?\n  --state nwe\n          ^~~\n"),
+        (["--set", "mark=x"], "not a number from 0 to 4294967295\n  --set mark=x\n             ^\n"),
+        (["--expect", "drp"], "unknown 'drp'; did you mean drop?"),
+    ],
+)
+def test_the_value_of_an_option(capsys: pytest.CaptureFixture[str], words: list[str], told: str) -> None:
+    assert told in complaint(capsys, "explain", CAPTURE, "--from", "client", "--to", "web", *words)
+
+
+def test_a_rule_to_insert_has_a_caret(capsys: pytest.CaptureFixture[str]) -> None:
+    told = complaint(capsys, "whatif", CAPTURE, "--insert", "FORWARD -p tcp --dprt 22 -j DROP")
+    assert told.endswith(
+        "unknown option --dprt\n    -p tcp --dprt 22 -j DROP\n           ^~~~~~\n  did you mean --dport?\n"
+    )
+
+
+def test_any_version_of_docker_is_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for version in ("26", "27.5.1"):
+        assert main(["docker-rules", str(CAPTURE), "--engine", version]) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1]
+
+
+def test_the_name_of_a_file_beside_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "rules.txt").touch()
+    assert complaint(capsys, "explain", tmp_path / "ruels.txt").endswith("did you mean rules.txt?\n")
+
+
+def test_json_with_a_mistake(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "inspect.json"
+    path.write_text('[{"Id": "a",},]\n')
+    told = complaint(capsys, "explain", path)
+    assert told.startswith(f"iptsim: {path}:1:13: no comma is allowed")
+
+
+def test_a_picture_beside_a_text_is_ignored(tmp_path: Path) -> None:
+    shutil.copy(CAPTURE / "iptables-save.txt", tmp_path / "ticket.txt")
+    (tmp_path / "screen.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    assert main(["explain", str(tmp_path), "--from", "internet", "--to", "host:22", "-q"]) == 0
+
+
+def test_tabs_in_a_policy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("expectations:\n\t- from: internet\n")
+    assert f"{path}:2:1: YAML allows only spaces" in complaint(capsys, "check", path, CAPTURE)

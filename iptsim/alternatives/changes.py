@@ -20,11 +20,13 @@ from iptsim.docker.sources.host import docker_host
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain, Ruleset
-from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError
+from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError, printable
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.host.namespace import BRIDGE_NF
+from iptsim.host.unknown_parameters import USUAL
 from iptsim.languages import message, text_of
+from iptsim.suggestions import is_slip
 
 _SYSCTL = re.compile(r"[\w./-]+")
 #: The value of a kernel parameter that is a number, or several of them.
@@ -146,6 +148,10 @@ def _sysctl(host: Host, value: str, family: Family) -> Host:
     if not equals or not _SYSCTL.fullmatch(name.strip()):
         raise ValueError(message("expected NAME=VALUE, such as net.ipv4.ip_forward=0"))
     name, text = name.strip(), text.strip()
+    known = {*USUAL, *host.namespace.sysctls}
+    near = next((one for one in known if is_slip(name, one)), "") if name not in known else ""
+    if near:
+        raise ValueError(message("unknown kernel parameter; did you mean {near}?", near=near))
     present = host.namespace.sysctl(name, "0")
     if _NUMBERS.fullmatch(present) and not _NUMBERS.fullmatch(text):
         raise ValueError(message("{name} must be a number, not {text}", name=name, text=repr(text)))
@@ -257,13 +263,32 @@ def _read(ruleset: Ruleset, chain: Chain, text: str) -> Rule:
         "COMMIT",
     ]
     try:
-        read = loads("".join(f"{line}\n" for line in lines), source="<change>", family=ruleset.family)
-    except (DumpSyntaxError, DumpErrors) as error:
+        read = loads("".join(f"{line}\n" for line in lines), family=ruleset.family)
+    except DumpSyntaxError as error:
+        raise ValueError(_at_rule(error, f"-A {chain.name} ")) from None
+    except DumpErrors as error:
         raise ValueError(text_of(error)) from None
     if read.warnings:
         raise ValueError(read.warnings[0].text)
     rule = read.rule(chain.table, chain.name, 1)
     return Rule(rule.table, rule.chain, rule.position, rule.parameters, rule.matches, rule.target)
+
+
+def _at_rule(error: DumpSyntaxError, added: str) -> str:
+    """Return an error with the rule as it was given, and a caret.
+
+    Args:
+        error: the error in the line that was read.
+        added: what precedes the rule in that line.
+    """
+    lines = [printable(error.message)]
+    start = error.span.start - len(added)
+    if start >= 0:
+        rule, size = error.text[len(added) :], max(error.span.end - error.span.start, 1)
+        lines += [f"    {printable(rule)}", f"    {' ' * start}^{'~' * (size - 1)}"]
+    if error.hint:
+        lines.append(f"  {printable(error.hint)}")
+    return "\n".join(lines)
 
 
 _CHANGES: dict[str, Callable[[Host, str, Family], Host]] = {

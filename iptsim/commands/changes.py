@@ -82,8 +82,8 @@ def add_docker_changes(parser: Any) -> None:
     for name, (value, text) in _DOCKER_VALUES.items():
         group.add_argument(f"--{name}", action=_Collect, dest="changes", metavar=value, help=str(text))
     group.add_argument(
-        "--engine", action=_Collect, dest="changes", choices=["20.10", "26", "28", "29"],
-        help=say("write the rules of this Docker version (26 is for 23 to 27)"),
+        "--engine", action=_Collect, dest="changes", metavar="VERSION",
+        help=say("write the rules of this Docker version, from 20.10 to 29"),
     )  # fmt: skip
     parser.set_defaults(changes=[])
 
@@ -99,7 +99,7 @@ def add_host_changes(parser: Any) -> None:
         dest="changes",
         nargs="+",
         metavar=("CHAIN", "N"),
-        help=say("delete a rule by its number; for other tables: '-t TABLE CHAIN N' (after SOURCE)"),
+        help=say("delete rule N of CHAIN; '-t TABLE CHAIN N' for another table; give it after SOURCE"),
     )
 
 

@@ -38,12 +38,22 @@ _EPILOG = message(
 )
 #: Failed expectations for which a change is sought.
 _MOST_MENDED = 5
+#: How the names of policies end.
+_SUFFIXES = (".yaml", ".yml")
 
 
 def add(commands: Any) -> None:
     """Add the command."""
     parser = add_command(
-        commands, "check", run, say("check hosts against a policy, for all packets"), epilog=str(_EPILOG)
+        commands,
+        "check",
+        run,
+        say("check hosts against a policy, for all packets"),
+        epilog=str(_EPILOG),
+        examples=(
+            "--init capture.tar.gz > policy.yaml",
+            "policy.yaml capture.tar.gz",
+        ),
     )
     parser.add_argument(
         "policy", metavar="POLICY", nargs="?", help=say("the file with the expectations (not with --init)")
@@ -98,9 +108,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from iptsim.policy.reader import read_policy
-
-    policy = read_policy(arguments.policy)
+    policy = _policy(arguments)
     arguments.source = sources_of(arguments.source)
     if wants_summary(arguments):
         work = partial(failed_of, policy=policy, options=reading_options(arguments))
@@ -136,6 +144,25 @@ def _check(arguments: argparse.Namespace) -> int:
         sys.stdout.write(_as_whole(arguments, arguments.format, checked, errors))
     write_beside(arguments, lambda name: _as_whole(arguments, name, checked, errors))
     return BAD if errors else DIFFERS if has_failed else ANSWERED
+
+
+def _policy(arguments: argparse.Namespace) -> Policy:
+    """Read the policy; the error for a source in its place says so."""
+    from iptsim.policy.reader import read_policy
+
+    try:
+        return read_policy(arguments.policy)
+    except IptsimError:
+        first, *_ = arguments.source
+        if first.endswith(_SUFFIXES) and not arguments.policy.endswith(_SUFFIXES):
+            raise UsageError(
+                message(
+                    "{given} is not a policy; the policy comes first: iptsim check {first} {given}",
+                    given=arguments.policy,
+                    first=first,
+                )
+            ) from None
+        raise
 
 
 def failed_of(source: str, policy: Policy, options: dict[str, Any]) -> HostResult:

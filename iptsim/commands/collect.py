@@ -20,6 +20,7 @@ def add(commands: Any) -> None:
         epilog=say(
             "Run it as root on the host: sh collect.sh. It only reads, and writes a .tar.gz to use as SOURCE."
         ),
+        examples=("> collect.sh",),
     )
     parser.add_argument(
         "--redact",

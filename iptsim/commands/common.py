@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,14 +12,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from iptsim.commands.parsing import Help
-from iptsim.errors import UsageError, printable
-from iptsim.languages import json_default, message, say, sentence
+from iptsim.errors import CaptureError, UsageError, printable
+from iptsim.languages import Text, json_default, message, say, sentence
+from iptsim.suggestions import choose_from
 
 if TYPE_CHECKING:
     from iptsim.addresses import Family
     from iptsim.dump.ruleset import Ruleset
     from iptsim.explanation import Explanation
     from iptsim.host import Host
+    from iptsim.question.model import FieldError, Question
     from iptsim.render.console import Output
 
 #: Exit status: answered; an expectation failed, or `lint` found something; bad usage or bad input; a defect.
@@ -35,18 +38,22 @@ def add_command(
     run: Callable[[argparse.Namespace], int],
     text: str,
     *,
-    epilog: str | None = None,
+    epilog: str = "",
+    examples: Sequence[str] = (),
 ) -> Any:
     """Add a command and return its parser.
 
     Args:
         text: what it does, starting in lower case.
+        epilog: what its help says below the options.
+        examples: commands that its help shows at the end.
     """
+    shown = [f"  iptsim {name} {example}" for example in examples]
     parser = commands.add_parser(
         name,
         help=text,
         description=sentence(text),
-        epilog=epilog,
+        epilog="\n".join([*filter(None, (epilog,)), *([" ", say("Examples:"), *shown] if shown else ())]),
         allow_abbrev=False,
         formatter_class=Help,
     )
@@ -245,17 +252,55 @@ def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**fields_of_line(arguments.packet), **fields}
 
 
+def _option_fault(arguments: argparse.Namespace, error: FieldError) -> Text:
+    """Return an error in a field of the question, with the option that gave its value and a caret below it."""
+    from iptsim.reaching.options import with_option
+
+    option, name = _OPTIONS.get(error.field, ("", ""))
+    value = getattr(arguments, name, None)
+    setting = next((one for one in arguments.settings if one.partition("=")[0] == error.field), None)
+    if setting is not None:
+        return with_option(error.fault, "--set", setting, len(error.field) + 1)
+    if isinstance(value, str):
+        return with_option(error.fault, option, value)
+    return message("{field}: {error}", field=option or error.field, error=error.fault)
+
+
+#: The options of :func:`add_question` by the fields that they give, and the attributes that hold their values.
+_OPTIONS = {
+    "from": ("--from", "sender"),
+    "to": ("--to", "to"),
+    "in": ("-i", "in_interface"),
+    "proto": ("-p", "proto"),
+    "sport": ("--sport", "sport"),
+    "dport": ("--dport", "dport"),
+    "state": ("--state", "state"),
+    "after": ("--after", "after"),
+    "at": ("--at", "at"),
+    "assume": ("--assume", "assumptions"),
+}
+
+
 def asks_about_packet(fields: dict[str, Any]) -> bool:
     """Return whether the fields of a question give the packet's source or destination."""
     return bool(fields.keys() & {"from", "to", "in", "src", "dst", "after"})
 
 
-def answer(host: Host, fields: dict[str, Any]) -> Explanation:
+def answer(host: Host, arguments: argparse.Namespace, fields: dict[str, Any]) -> Explanation:
     """Return what happens to the packet that the fields of a question describe."""
     from iptsim.asking import ask_all
-    from iptsim.question.model import Question
 
-    return ask_all(host, Question(**fields))
+    return ask_all(host, question_of(arguments, fields))
+
+
+def question_of(arguments: argparse.Namespace, fields: dict[str, Any]) -> Question:
+    """Return the question with the fields; its errors name the options of :func:`add_question`."""
+    from iptsim.question.model import FieldError, Question
+
+    try:
+        return Question(**fields)
+    except FieldError as error:
+        raise UsageError(_option_fault(arguments, error)) from None
 
 
 def open_source(
@@ -273,20 +318,46 @@ def open_source(
     """
     from iptsim.sources import load_host
 
+    path = arguments.source if source is None else source
     with collector_paused():
-        host = load_host(
-            arguments.source if source is None else source,
-            strict=arguments.strict,
-            extra=arguments.extra,
-            docker_inspect=arguments.docker_inspect,
-            noflush=arguments.noflush,
-            logged=logged or partial(_logged_line, arguments),
-        )
+        try:
+            host = load_host(
+                path,
+                strict=arguments.strict,
+                extra=arguments.extra,
+                docker_inspect=arguments.docker_inspect,
+                noflush=arguments.noflush,
+                logged=logged or partial(_logged_line, arguments),
+            )
+        except CaptureError:
+            _check_order(arguments, path)
+            raise
     for ruleset in (*host.rulesets.values(), *host.extra_rulesets.values()):
         warn_of(ruleset)
     if host.pasted is not None:
         print(f"iptsim: {printable(host.pasted.summary())}", file=sys.stderr)
     return host
+
+
+def _check_order(arguments: argparse.Namespace, source: str) -> None:
+    """Check that a source that cannot be read was not given in place of an endpoint.
+
+    Raises:
+        UsageError: there is no such file, but one with the name of an endpoint.
+    """
+    for option, name in (("--from", "sender"), ("--to", "to")):
+        given = getattr(arguments, name, None)
+        if isinstance(given, str) and os.path.exists(given) and not os.path.exists(source):
+            raise UsageError(
+                message(
+                    "there is no file {source}, but {option} names one; the file comes first: "
+                    "iptsim {command} {given} {option} {source}",
+                    source=source,
+                    option=option,
+                    given=given,
+                    command=arguments.words[0],
+                )
+            )
 
 
 def _logged_line(arguments: argparse.Namespace) -> dict[str, str]:
@@ -364,13 +435,8 @@ def rules_of(host: Host, arguments: argparse.Namespace, family: Family) -> Rules
             )
         )
     if arguments.table is not None and arguments.table not in found.tables:
-        raise UsageError(
-            message(
-                "unknown table {table!r}; choose from: {choices}",
-                table=arguments.table,
-                choices=", ".join(found.tables),
-            )
-        )
+        fault = message("unknown table {table!r}", table=arguments.table)
+        raise UsageError(choose_from(fault, arguments.table, found.tables, ", ".join(found.tables)))
     return found
 
 

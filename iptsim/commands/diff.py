@@ -45,7 +45,17 @@ _EPILOG = message(
 def add(commands: Any) -> None:
     """Add the command."""
     text = say("show which packets two hosts, or a host before and after a change, treat differently")
-    parser = add_command(commands, "diff", run, text, epilog=str(_EPILOG))
+    parser = add_command(
+        commands,
+        "diff",
+        run,
+        text,
+        epilog=str(_EPILOG),
+        examples=(
+            "before.txt after.txt",
+            "capture.tar.gz --whatif icc=false",
+        ),
+    )
     add_source(parser, several=True)
     parser.add_argument(
         "--whatif",

@@ -20,7 +20,17 @@ _EPILOG = message(
 def add(commands: Any) -> None:
     """Add the command."""
     text = say("print the rules that dockerd writes for its settings, as iptables-save or nft prints them")
-    parser = add_command(commands, "docker-rules", run, text, epilog=str(_EPILOG))
+    parser = add_command(
+        commands,
+        "docker-rules",
+        run,
+        text,
+        epilog=str(_EPILOG),
+        examples=(
+            "daemon.json",
+            "capture.tar.gz --icc=false --engine 28",
+        ),
+    )
     add_source(parser)
     parser.add_argument(
         "-6",

@@ -42,6 +42,12 @@ def add(commands: Any) -> None:
             "dns, svc/NAME and nodeport/N (Kubernetes). Without --from and --to, the command lists the endpoints\n"
             "you can ask about."
         ),
+        examples=(
+            "rules.txt",
+            "capture.tar.gz --from client --to web:80",
+            "rules.txt --from 198.51.100.7 --to host:22 --expect drop",
+            "ticket.txt --from internet --to host:8080 --proposals",
+        ),
     )
     add_source(parser)
     ask = add_question(parser)
@@ -88,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         if host.pasted is None or not host.pasted.asked:
             return _list_endpoints(arguments, host)
         fields = {**host.pasted.asked[0], **fields}
-    explanation = answer(host, fields)
+    explanation = answer(host, arguments, fields)
     if wanted is not None:
         assume_listening(wanted, explanation)
     found: list[Proposal] = []

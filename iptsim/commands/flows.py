@@ -38,6 +38,10 @@ def add(commands: Any) -> None:
             "Each record is a new connection, unless its own fields say otherwise.\n"
             "Exit status: 1 if --against finds a difference, 2 if something cannot be read, else 0."
         ),
+        examples=(
+            "rules.txt kern.log",
+            "before.txt kern.log --against after.txt",
+        ),
     )
     add_source(parser)
     parser.add_argument("log", nargs="+", metavar="LOG", help=say("a log, or - for standard input"))

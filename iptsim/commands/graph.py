@@ -40,6 +40,10 @@ def add(commands: Any) -> None:
             "With --from and --to, the packet's path is highlighted. Without -o, a plain-text tree is printed.\n"
             ".png, and .svg and .html of the chains, need an extra: pip install 'iptsim[pictures]'"
         ),
+        examples=(
+            "rules.txt --from 198.51.100.7 --to host:22 -o path.svg",
+            "capture.tar.gz --topology -o network.svg",
+        ),
     )
     add_source(parser)
     parser.add_argument("-t", "--table", metavar="TABLE", help=say("only this table"))
@@ -86,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         )
     host = open_source(arguments)
-    explanation = _answer(host, fields)
+    explanation = _answer(host, arguments, fields)
     family = explanation.trace.legs[0].packet.family if explanation else arguments.family or 4
     if arguments.topology:
         picture = topology_picture(host, explanation, family=family)
@@ -109,10 +113,10 @@ def run(arguments: argparse.Namespace) -> int:
     return ANSWERED
 
 
-def _answer(host: Host, fields: dict[str, Any]) -> Explanation | None:
+def _answer(host: Host, arguments: argparse.Namespace, fields: dict[str, Any]) -> Explanation | None:
     """Answer the question, if there is one."""
     if not asks_about_packet(fields):
         if fields.keys() - {"family"}:
             raise UsageError(message("a question about a packet requires --from or --to"))
         return None
-    return answer(host, fields)
+    return answer(host, arguments, fields)

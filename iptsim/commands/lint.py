@@ -49,6 +49,10 @@ def add(commands: Any) -> None:
             "With --json, several sources give one object per line.\n"
             "Exit status: 2 if a source cannot be read or the usage is wrong, else 1 if anything was found, else 0."
         ),
+        examples=(
+            "ticket.txt",
+            "'hosts/*.txt' --summary",
+        ),
     )
     add_source(parser, several=True)
     parser.add_argument(

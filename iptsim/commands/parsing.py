@@ -6,12 +6,12 @@ import argparse
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from iptsim.errors import printable
-from iptsim.languages import Message, looked_up, marked, message
-from iptsim.suggestions import with_suggestion
+from iptsim.languages import Message, looked_up, marked, message, message_joined
+from iptsim.suggestions import choose_from, did_you_mean
 
 #: Options that the usage of a command still lists.
 _LISTED_OPTIONS = 3
@@ -35,8 +35,6 @@ ARGPARSE = (
     marked("expected at least one argument"),
     marked("ignored explicit argument %r"),
     marked("invalid %(type)s value: %(value)r"),
-    marked("invalid choice: %(value)r (choose from %(choices)s)"),
-    marked("invalid choice: %(value)r, maybe you meant %(closest)r? (choose from %(choices)s)"),
 )
 # its functions by the names that the module has for them: `from gettext import gettext as _, ngettext`
 for _name, _function in {"_": looked_up, "ngettext": lambda one, many, n: one if n == 1 else many}.items():
@@ -51,16 +49,24 @@ class Parser(argparse.ArgumentParser):
         stream.write("\n".join(map(printable, message.split("\n"))))
         stream.flush()
 
-    def reject(self, words: Sequence[str], left: Sequence[str]) -> NoReturn:
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Reject a value that is not one of the choices."""
+        choices = [*map(str, action.choices or ())]
+        if choices and value not in choices:
+            fault = message("unknown value {value}", value=repr(value))
+            raise argparse.ArgumentError(action, str(choose_from(fault, value, choices, ", ".join(choices))))
+
+    def reject(self, words: Sequence[str], left: Sequence[str], whole: Callable[[], Parser]) -> NoReturn:
         """End the program with the complaint about arguments that nothing takes.
 
         Args:
             words: all arguments.
             left: those that nothing takes.
+            whole: returns the parser of all commands.
         """
         commands = self.commands
         parser = next((commands[word] for word in words if word in commands), self)
-        parser.error(str(parser.unknown(left[0])))
+        parser.error(str(parser.unknown(left[0], whole)))
 
     @property
     def commands(self) -> dict[str, Parser]:
@@ -73,15 +79,32 @@ class Parser(argparse.ArgumentParser):
             if isinstance(parser, Parser)
         }
 
-    def unknown(self, word: str) -> Message:
-        """Return the complaint about an argument that nothing takes."""
-        known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+    @property
+    def options(self) -> list[str]:
+        """The long options, without their dashes."""
+        names = (name for action in self._actions for name in action.option_strings)
+        return [name.removeprefix("--") for name in names if name.startswith("--")]
+
+    def unknown(self, word: str, whole: Callable[[], Parser]) -> Message:
+        """Return the complaint about an argument that nothing takes.
+
+        Args:
+            word: the argument.
+            whole: returns the parser of all commands.
+        """
+        known = self.options
         if word.startswith("-"):
             option = word.partition("=")[0]
+            name = option.removeprefix("--")
+            near = did_you_mean(name, known, before="--")
+            others = [] if near else [one.prog for one in whole().commands.values() if name in one.options]
             fault = message("unknown option {option}", option=option)
-            return with_suggestion(fault, option, known, message("see {command} --help", command=self.prog))
+            if others:
+                return message("{fault}; it belongs to: {commands}", fault=fault, commands=", ".join(others))
+            help_ = message("see {command} --help", command=self.prog)
+            return message_joined("; ", (fault, near or help_))
         fault = message("unexpected argument {word}", word=repr(word))
-        if not {"--from", "--expect"} <= {*known}:
+        if not {"from", "expect"} <= {*known}:
             return fault
         return message(
             "{fault}; ask with --from and --to, for example: --from client --to web:80", fault=fault
@@ -122,9 +145,9 @@ class Help(argparse.HelpFormatter):
                 paragraph += line if _joins(paragraph, line) else f" {line}"
                 continue
             lines += wrapped(paragraph.strip(), width)
-            lines += [line] if line.strip() else []
+            lines += [line.rstrip()] if line.strip() or lines else []
             paragraph = ""
-        return "\n".join(indent + line for line in lines)
+        return "\n".join(indent + line for line in lines).rstrip()
 
 
 def _joins(before: str, after: str) -> bool:

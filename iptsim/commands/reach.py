@@ -45,15 +45,20 @@ def add(commands: Any) -> None:
         run,
         say("show who can reach what: all packets, all ports"),
         epilog=say(
-            "END is a container, host, internet, an IP address or prefix, a Docker network, or an interface of the\n"
-            "host; as destination also svc/NAME and nodeport/N. Without --from and --to, the command shows what is\n"
-            "open from the internet, then what each endpoint can reach. Every line comes with a packet that shows it."
+            "ENDPOINT is a container, host, internet, an IP address or prefix, a Docker network, or an interface of\n"
+            "the host; as destination also svc/NAME and nodeport/N. Without --from and --to, the command shows what\n"
+            "is open from the internet, then what each endpoint can reach. Every line comes with a packet\n"
+            "that shows it."
+        ),
+        examples=(
+            "rules.txt --open",
+            "capture.tar.gz --from internet --to web -p tcp",
         ),
     )
     add_source(parser, several=True)
     ask = parser.add_argument_group(say("the packets"))
-    ask.add_argument("--from", dest="sender", metavar="END", help=say("source (default: anywhere)"))
-    ask.add_argument("--to", metavar="END[:PORT]", help=say("destination (default: anywhere)"))
+    ask.add_argument("--from", dest="sender", metavar="ENDPOINT", help=say("source (default: anywhere)"))
+    ask.add_argument("--to", metavar="ENDPOINT[:PORT]", help=say("destination (default: anywhere)"))
     ask.add_argument(
         "-p", "--proto", metavar="PROTO", help=say("only this protocol: tcp, udp, icmp ..., or a number")
     )

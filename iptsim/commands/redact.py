@@ -31,6 +31,7 @@ def add(commands: Any) -> None:
         run,
         say("replace addresses, names and MACs, so that a capture can be shared"),
         epilog=str(_EPILOG),
+        examples=("ticket.txt -o public.txt",),
     )
     parser.add_argument(
         "files",

@@ -26,7 +26,12 @@ _EPILOG = message(
 def add(commands: Any) -> None:
     """Add the command."""
     parser = add_command(
-        commands, "report", run, say("write an HTML report about a host"), epilog=str(_EPILOG)
+        commands,
+        "report",
+        run,
+        say("write an HTML report about a host"),
+        epilog=str(_EPILOG),
+        examples=("capture.tar.gz -o report.html",),
     )
     add_source(parser)
     add_output(parser)

@@ -40,7 +40,17 @@ _EPILOG = message(
 def add(commands: Any) -> None:
     """Add the command."""
     text = say("explain what each rule does, and who created it")
-    parser = add_command(commands, "rules", run, text, epilog=str(_EPILOG))
+    parser = add_command(
+        commands,
+        "rules",
+        run,
+        text,
+        epilog=str(_EPILOG),
+        examples=(
+            "rules.txt -t nat",
+            "capture.tar.gz DOCKER-USER --from internet --to web:80",
+        ),
+    )
     add_source(parser)
     parser.add_argument("chain", metavar="CHAIN", nargs="?", help=say("only this chain"))
     add_rules(parser)
@@ -132,4 +142,4 @@ def _marks(arguments: argparse.Namespace, host: Host) -> Marks | None:
         return None
     from iptsim.render.marks import marks_of
 
-    return marks_of(answer(host, fields))
+    return marks_of(answer(host, arguments, fields))

@@ -18,6 +18,7 @@ from iptsim.commands.common import (
     output,
     print_json,
     question_fields,
+    question_of,
 )
 from iptsim.languages import message, say
 
@@ -31,7 +32,19 @@ _EPILOG = message(
 def add(commands: Any) -> None:
     """Add the command."""
     text = say("explain what a change would do to a packet, and why")
-    parser = add_command(commands, "whatif", run, text, epilog=str(_EPILOG))
+    parser = add_command(
+        commands,
+        "whatif",
+        run,
+        text,
+        epilog=str(_EPILOG),
+        examples=(
+            "capture.tar.gz --icc=false",
+            "capture.tar.gz --link client:web --from client --to web:80",
+            "rules.txt --insert 'INPUT -p tcp --dport 22 -j ACCEPT'",
+            "rules.txt --delete FORWARD 3",
+        ),
+    )
     add_source(parser)
     add_question(parser)
     add_docker_changes(parser)
@@ -45,10 +58,9 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare what happens to the packet, or to all checked connections, before and after the changes."""
     from iptsim.alternatives import what_if
-    from iptsim.question.model import Question
 
     fields = question_fields(arguments)
-    question = Question(**fields) if asks_about_packet(fields) else None
+    question = question_of(arguments, fields) if asks_about_packet(fields) else None
     answer = what_if(open_source(arguments), arguments.changes, question, family=fields.get("family", 4))
     if arguments.json:
         print_json(answer.as_json(teach=arguments.teach))

@@ -7,6 +7,7 @@ from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.explanation import Explanation
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.languages import Text, message
+from iptsim.suggestions import choose_from
 
 _VERDICTS = ("accept", "drop", "reject", "depends")
 #: "open": the request and its reply pass, and nothing shows that no program listens; "refused": they pass, but no
@@ -21,13 +22,8 @@ def check_expectation(expected: object) -> str:
         UsageError: there is no such expectation.
     """
     if not isinstance(expected, str) or expected not in EXPECTATIONS:
-        raise UsageError(
-            message(
-                "expect: unknown {expected!r}; choose from: {choices}",
-                expected=str(expected)[:40],
-                choices=", ".join(EXPECTATIONS),
-            )
-        )
+        fault = message("expect: unknown {expected!r}", expected=str(expected)[:40])
+        raise UsageError(choose_from(fault, expected, EXPECTATIONS, ", ".join(EXPECTATIONS)))
     return expected
 
 

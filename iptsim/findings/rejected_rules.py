@@ -130,6 +130,11 @@ def _reason(one: RefusedCommand) -> Text:
     return message("the kernel has no extension {name}", name=lacked[1]) if lacked else one.why
 
 
+def _title_tells(commands: list[RefusedCommand]) -> bool:
+    """Return whether the title says why iptables refuses the command."""
+    return len(commands) == 1 and _reason(commands[0]) is commands[0].why
+
+
 def _is_alone(error: RefusedCommand) -> bool:
     """Return whether an error stands without the command that failed, which may have added no rule."""
     whole = error.printed and error.text.rstrip(" .").endswith(str(error.why)) and " -" not in error.text
@@ -155,7 +160,9 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
         tuple(
             of_line(
                 one.line,
-                one.text if _is_alone(one) else message("{command} ({why})", command=one.text, why=one.why),
+                one.text
+                if _is_alone(one) or _title_tells(commands)
+                else message("{command} ({why})", command=one.text, why=one.why),
             )
             for one in commands[:SHOWN]
         )

@@ -46,6 +46,11 @@ class Engine:
         return "28" if self.major >= 28 else "26" if self.major >= 23 else "20.10"
 
     @property
+    def is_modelled(self) -> bool:
+        """Whether there are releases with this number whose rules are known: 20, and 23 to 29."""
+        return self.major == 20 or 23 <= self.major <= int(GENERATIONS[-1])
+
+    @property
     def internal_networks_have_gateways(self) -> bool:
         """Whether containers on internal networks have a default route (until 24; moby/moby#46603)."""
         return self.major < 25

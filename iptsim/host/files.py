@@ -16,7 +16,7 @@ from typing import NamedTuple
 from iptsim.errors import CaptureError, printable
 from iptsim.host.archives import DAMAGED, is_packed, is_tar, tar_members, unpacked, zip_members
 from iptsim.languages import Message, message, message_many, text_of
-from iptsim.reading import bounded, check_total, fault_of, is_utf16, read_file
+from iptsim.reading import bounded, check_total, fault_of, is_binary, is_utf16, read_file
 
 #: The files of a capture, and the command for each. Only the first one is required.
 FILES: dict[str, str] = {
@@ -157,11 +157,13 @@ def _read_directory(path: Path) -> dict[str, bytes]:
 
 
 def _texts_of(path: Path) -> dict[str, bytes]:
-    """Return the other files of a folder, by name: the first ones, in the order of their names."""
+    """Return the texts among the other files of a folder, by name: the first ones, in the order of their names."""
     found: dict[str, bytes] = {}
     for file in sorted(path.iterdir())[:TEXTS]:
         if file.name not in FILES and file.is_file() and not file.is_symlink():
-            found[file.name] = read_file(file)
+            data = read_file(file)
+            if not is_binary(data):
+                found[file.name] = data
             check_total(sum(map(len, found.values())), str(path))
     return found
 
@@ -207,7 +209,8 @@ def _others(members: Iterator[tuple[str, bytes]], archive: str) -> dict[str, byt
     """Return the first texts of an archive."""
     found: dict[str, bytes] = {}
     for member, data in islice(members, TEXTS):
-        found[member] = data
+        if not is_binary(data):
+            found[member] = data
         check_total(sum(map(len, found.values())), archive)
     return found
 

@@ -15,7 +15,7 @@ from iptsim.host.pasted_services import (
     UnpublishedPort,
     UnresolvedName,
 )
-from iptsim.languages import Text, message_if
+from iptsim.languages import Text, message, message_if
 
 #: The forms of texts that list routes.
 _ROUTES: dict[Family, tuple[str, ...]] = {4: ("ip route", "route"), 6: ("ip -6 route",)}
@@ -23,6 +23,8 @@ _ROUTES: dict[Family, tuple[str, ...]] = {4: ("ip route", "route"), 6: ("ip -6 r
 PROXIES = "docker-proxy processes"
 #: The error of a connection that does not fail, although it should.
 STILL_OPEN = "open"
+#: At most this many places that were left out are named.
+_LISTED = 10
 
 
 class Lines(NamedTuple):
@@ -418,12 +420,12 @@ class Pasted:
             lines(one) if goes_on else f"{lines(one)} {one.form}"
             for one, goes_on in zip(self.segments, followed, strict=True)
         )
-        left = ", ".join(map(lines, self.left_out))
-        return str(
-            message_if(
-                left, "read: lines {read}; left out: {left}", "read: lines {read}", read=read, left=left
-            )
-        )
+        left: Text = ", ".join(map(lines, self.left_out[:_LISTED]))
+        if more := len(self.left_out) - _LISTED if len(self.left_out) > _LISTED + 1 else 0:
+            left = message("{places} and {count} more places", places=left, count=more)
+        alone = len(self.segments) == 1 and self.segments[0].first == self.segments[0].last
+        shown = message_if(alone, "line {places}", "lines {places}", places=read)
+        return str(message_if(left, "read: {read}; left out: {left}", "read: {read}", read=shown, left=left))
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data, as in the JSON output."""

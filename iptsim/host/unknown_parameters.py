@@ -10,7 +10,7 @@ from iptsim.languages import message, message_joined
 
 _FORWARD = "net.ipv4.ip_forward"
 #: The usual parameters of a host with containers.
-_SYSCTLS = {
+USUAL = {
     _FORWARD: "1",
     "net.ipv6.conf.all.forwarding": "1",
     BRIDGE_NF[4]: "1",
@@ -30,7 +30,7 @@ def assume_parameters(host: Host, known: Iterable[str]) -> None:
     if "sysctl.txt" in known:
         _other_parameters(host)
         return
-    host.namespace.sysctls = {**_SYSCTLS, **host.namespace.sysctls}
+    host.namespace.sysctls = {**USUAL, **host.namespace.sysctls}
     host.assumptions.append(
         message(
             "The host forwards packets (ip_forward=1) and lets iptables see bridged ones "
@@ -44,7 +44,7 @@ def _other_parameters(host: Host) -> None:
     shown = host.namespace.sysctls
     if not shown or (_FORWARD in shown and any(name.endswith(".rp_filter") for name in shown)):
         return
-    assumed = {name: value for name, value in _SYSCTLS.items() if name not in shown}
+    assumed = {name: value for name, value in USUAL.items() if name not in shown}
     off = [name for name in _USUALLY_OFF if not any(one.endswith(f".{name}") for one in shown)]
     assumed |= {f"net.ipv4.conf.all.{name}": "0" for name in off}
     if assumed:

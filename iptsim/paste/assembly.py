@@ -114,7 +114,7 @@ def _read(
     reading = read_texts(cleaned, telling)
     only_asked = all(segment.form in CLIENTS for segment in reading.segments)
     if only_asked and not telling and not reading.given.changes:
-        raise CaptureError(nothing_read(name, {text: decode(data, text) for text, data in texts.items()}))
+        raise nothing_read(name, {text: decode(data, text) for text, data in texts.items()})
     if (warned := reading.of(Warned)) and all(isinstance(piece, (Warned, Ask)) for piece in reading.pieces):
         raise CaptureError(warned[0].text)
     add_facts(files, reading.of(Facts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import html
 import re
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from iptsim.paste import patches
 from iptsim.paste.line_breaks import with_breaks
 from iptsim.paste.prefixes import is_rule, without_comments, without_prefixes
 from iptsim.paste.prompts import with_root_prompt
-from iptsim.reading import is_utf16
+from iptsim.reading import is_binary, is_utf16
 
 #: Blanks that a shell does not recognize, and zero-width characters.
 _BLANKS = str.maketrans(
@@ -175,7 +174,7 @@ def decode(data: bytes, name: str) -> str:
     """
     if is_utf16(data):
         return data.decode("utf-16", "replace")
-    if b"\0" in data and not data.startswith(codecs.BOM_UTF8):
+    if is_binary(data):
         raise CaptureError(
             message("{name}: this is a binary file; save the output of `iptables-save -c` instead", name=name)
         )

@@ -43,6 +43,8 @@ _ADDRESSES = {
     word: "--sport" if flag == "-s" else "--dport" for word, flag in SPELLINGS.items() if flag in ("-s", "-d")
 }
 _STATES = ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED")
+#: Options whose value may be any text.
+_WITH_TEXT = frozenset({"--comment", "--log-prefix", "--nflog-prefix", "--string", "--hex-string"})
 _MATCH_OF = {"--state": "state", "--ctstate": "conntrack"}
 _TARGETS = ("ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "MASQUERADE", "REDIRECT", "DNAT", "SNAT")
 #: The options of targets that translate addresses, and those that others of these have.
@@ -52,6 +54,9 @@ _OF_TARGETS = frozenset({*_TRANSLATE.values(), "--to-port", "--reject-with", "--
 _LONG = frozenset({
     "dport", "sport", "dports", "sports", "state", "ctstate", "to-destination", "to-source", "to-ports", "to-port",
 })  # fmt: skip
+#: Options that people misspell, and those which only look like a slip of one.
+_MISSPELT = tuple(f"--{word}" for word in sorted(_LONG))
+_SPELT = frozenset({*_MISSPELT, *_PORTS, *SPELLINGS, "--port"})
 _ADDRESS = r"\d{1,3}(?:\.\d{1,3}){3}"
 _WITH_PORT = re.compile(rf"({_ADDRESS}(?:/\d+)?):(\d{{1,5}})")
 _RANGE = re.compile(rf"{_ADDRESS}-{_ADDRESS}")
@@ -162,6 +167,17 @@ def _one_dash(words: list[str]) -> Refusal | None:
     return None
 
 
+def _misspelt_option(words: list[str]) -> Refusal | None:
+    for at, word in enumerate(words):
+        if not word.startswith("--") or word in _SPELT or words[at - 1] in _WITH_TEXT:
+            continue
+        near = next((one for one in _MISSPELT if is_slip(word, one)), "")
+        if near:
+            why = message("there is no option {option}; {near} is probably meant", option=word, near=near)
+            return Refusal(why, _put(words, at, near, instead=1))
+    return None
+
+
 def _twice(words: list[str]) -> Refusal | None:
     seen: set[str] = set()
     for word in words:
@@ -173,8 +189,12 @@ def _twice(words: list[str]) -> Refusal | None:
     return None
 
 
-def _several_protocols(words: list[str]) -> Refusal | None:
+def _protocols(words: list[str]) -> Refusal | None:
     at, value = _protocol(words, len(words))
+    near = next((one for one in ("tcp", "udp", "icmp") if is_slip(value.lower(), one)), "")
+    if near and words[at] == value:
+        why = message("there is no protocol {name}; {near} is probably meant", name=value, near=near)
+        return Refusal(why, _put(words, at, near, instead=1))
     names = re.split(r"[,/]", value.lower())
     if len(names) > 1 and all(name in _WITH_PORTS or name in ("icmp", "all") for name in names):
         why = message("-p takes one protocol, and each other one needs its own rule")
@@ -324,7 +344,7 @@ def _before_target(words: list[str]) -> Refusal | None:
     """Find options of the target before `-j`, where iptables does not know them."""
     jump = _jump_at(words)
     for at, word in enumerate(words[: jump if jump < len(words) else 0]):
-        if word in _OF_TARGETS and at + 1 < jump and words[at - 1] not in ("--comment",):
+        if word in _OF_TARGETS and at + 1 < jump and words[at - 1] not in _WITH_TEXT:
             moved = (*words[:at], *words[at + 2 :], word, words[at + 1])
             why = message("{option} must come after -j {target}", option=word, target=_target_of(words))
             return Refusal(why, moved)
@@ -366,7 +386,7 @@ def _interfaces(words: list[str]) -> Refusal | None:
 
 
 def _chain(words: list[str], table: str, chains: Collection[str]) -> Refusal | None:
-    """Find a built-in chain in small letters, or one that only another table has."""
+    """Find a built-in chain in small letters or misspelt, or one that only another table has."""
     name = words[1]
     if name in chains or name in BUILTIN_CHAINS[table]:
         return None
@@ -374,6 +394,10 @@ def _chain(words: list[str], table: str, chains: Collection[str]) -> Refusal | N
     if upper != name and upper in BUILTIN_CHAINS[table]:
         why = message("there is no chain {name}; it is called {meant}", name=name, meant=upper)
         return Refusal(why, _put(words, 1, upper, instead=1))
+    near = next((one for one in BUILTIN_CHAINS[table] if name.isupper() and is_slip(name, one)), "")
+    if near:
+        why = message("there is no chain {name}; {near} is probably meant", name=name, near=near)
+        return Refusal(why, _put(words, 1, near, instead=1))
     if name in BUILTIN_CHAINS["nat"]:
         why = message("table {table} has no chain {name}", table=table, name=name)
         return Refusal(why, tuple(words), "nat")
@@ -397,8 +421,9 @@ def _target(words: list[str], chains: Collection[str]) -> Refusal | None:
 #: The checks, in the order in which iptables would notice.
 _CHECKS: tuple[Callable[[list[str]], Refusal | None], ...] = (
     _one_dash,
+    _misspelt_option,
     _stray,
-    _several_protocols,
+    _protocols,
     _ports,
     _addresses,
     _states,

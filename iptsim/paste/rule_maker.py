@@ -75,7 +75,7 @@ class RuleMaker:
         reading = binder.read(words, item.line)
         if refused:
             self.warn(
-                item.line, message("{reason}; iptables refuses this rule, so it is ignored", reason=refused)
+                item.line, message("{reason}; iptables rejects this rule, so it is ignored", reason=refused)
             )
         for complaint in dict.fromkeys(reading.complaints) if not refused else ():
             self.warn(

@@ -6,14 +6,17 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from iptsim.errors import CaptureError
 from iptsim.languages import Message, message
+from iptsim.reading import JsonFault, parse_json
 
+_JSON = r"\A\s*(?:\[\s*\{|\{\s*\")"
 #: Descriptions of unknown texts, the most specific first.
 _LOOKS = (
     (r"\A\s*<(?:!DOCTYPE|html|\?xml)", message("an HTML or XML page")),
     (r"(?m)^(?:apiVersion|kind):", message("a Kubernetes manifest")),
     (r"(?m)^services:", message("a Compose file")),
-    (r"\A\s*(?:\[\s*\{|\{\s*\")", message("JSON")),
+    (_JSON, message("JSON")),
     (r"(?m)^#!.*\b(?:ba|da|z|k)?sh\b", message("a shell script")),
     (r"(?m)^(?:from \w[\w.]* import|import \w|def \w+\(|class \w+)", message("Python code")),
     (r"(?m)^(?:#include|package \w+;?$|func \w+\()", message("program code")),
@@ -27,13 +30,18 @@ _LOOKS = (
 _FIRST, _LINES = 2000, 5
 
 
-def nothing_read(name: str, texts: Mapping[str, str]) -> Message:
+def nothing_read(name: str, texts: Mapping[str, str]) -> CaptureError:
     """Return the error for texts without any known form.
 
     Args:
         name: the name of the source.
         texts: its texts by name.
     """
+    wrong = _wrong_json(name, texts[name]) if [*texts] == [name] else None
+    return wrong or CaptureError(_what_it_is(name, texts))
+
+
+def _what_it_is(name: str, texts: Mapping[str, str]) -> Message:
     whole = "\n".join(texts.values())
     if len(texts) != 1 or name not in texts:
         return message(
@@ -62,6 +70,20 @@ def nothing_read(name: str, texts: Mapping[str, str]) -> Message:
         name=name,
         looks=looks,
     )
+
+
+def _wrong_json(name: str, text: str) -> CaptureError | None:
+    """Return what is wrong with a text that is JSON except for a mistake, and where; None for another text."""
+    if not re.match(_JSON, text):
+        return None
+    data = text.encode()
+    try:
+        parse_json(data)
+    except JsonFault as fault:
+        return fault.pointed(data, name)
+    except ValueError:
+        return None
+    return None
 
 
 def _lists_files(name: str, text: str) -> bool:

@@ -209,6 +209,13 @@ def split_port(text: str) -> tuple[str, int | None]:
     Raises:
         UsageError: the text after the colon is not a port.
     """
+    if "://" in text:
+        raise UsageError(
+            message(
+                "{name} is a URL, not an endpoint; write CONTAINER:PORT or ADDRESS:PORT",
+                name=values.quoted(text),
+            )
+        )
     if text.startswith("["):
         name, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 from iptsim.addresses import Family
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
-from iptsim.languages import Message, message, message_if, text_of
+from iptsim.languages import Message, Text, message, text_of
 from iptsim.protocols import ICMPV6, PORT_PROTOCOLS, usual_protocol_name
 from iptsim.question import values
 from iptsim.question.derived import ENDS_OF_ENTRY, take_entry, take_icmp_type, take_port
@@ -89,7 +89,7 @@ def _read(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(message("{field}.{error}", field=name, error=text_of(error))) from None
         except UsageError as error:
             shown = known[name].metadata["alias"] or name
-            raise UsageError(message("{field}: {error}", field=shown, error=text_of(error))) from None
+            raise FieldError(shown, text_of(error)) from None
     return found
 
 
@@ -97,6 +97,19 @@ def _fields(kind: Any) -> dict[str, Field[Any]]:
     """Return the fields of a class by name."""
     known: dict[str, Field[Any]] = kind.__dataclass_fields__
     return known
+
+
+class FieldError(UsageError):
+    """The value of a field is not valid.
+
+    Attributes:
+        field: the field, by its name in a batch line.
+        fault: what is wrong.
+    """
+
+    def __init__(self, field: str, fault: Text) -> None:
+        super().__init__(message("{field}: {error}", field=field, error=fault))
+        self.field, self.fault = field, fault
 
 
 class _PartError(UsageError):
@@ -314,6 +327,21 @@ class Question:
             object.__setattr__(self, name, value)
         self._check()
 
+    def _lacks_endpoint(self) -> Message:
+        """Return the error for a question without a source or a destination."""
+        if self.in_interface is not None:
+            return message(
+                "a packet that arrives on an interface (-i) needs a source and a destination: "
+                "give src and dst, or from and to"
+            )
+        if self.sender is not None:
+            return message("the destination is missing; give --to, such as --to host:80 or --to internet:443")
+        if self.to is not None and self.src is None:
+            return message("the source is missing; give --from, such as --from internet")
+        return message(
+            "a source and a destination are needed: give --from and --to, or -i INTERFACE with src and dst"
+        )
+
     def _check(self) -> None:
         """Check that the fields fit together.
 
@@ -325,14 +353,7 @@ class Question:
                 message('from: "{endpoint}" can only be a destination (to)', endpoint=str(self.sender))
             )
         if None in (self.sender or self.src, self.to or self.dst) or not (self.sender or self.in_interface):
-            raise UsageError(
-                message_if(
-                    self.in_interface is None,
-                    "a source and a destination are needed: give --from and --to, or -i INTERFACE with src and dst",
-                    "a packet that arrives on an interface (-i) needs a source and a destination: "
-                    "give src and dst, or from and to",
-                )
-            )
+            raise UsageError(self._lacks_endpoint())
         if isinstance(self.sender, Address) and self.src not in (None, self.sender):
             raise UsageError(
                 message(

@@ -115,10 +115,11 @@ def pointing(option: str, text: str, start: int = 0, length: int | None = None) 
     try:
         yield
     except UsageError as error:
-        raise UsageError(_pointed(text_of(error), option, text, start, length)) from None
+        raise UsageError(with_option(text_of(error), option, text, start, length)) from None
 
 
-def _pointed(fault: Text, option: str, text: str, start: int, length: int | None) -> Text:
+def with_option(fault: Text, option: str, text: str, start: int = 0, length: int | None = None) -> Text:
+    """Return an error with the option, and a caret below its value; the arguments are those of :func:`pointing`."""
     shown = text[: values.LONGEST]
     size = max(min(len(text) if length is None else length, len(shown) - start), 1)
     lead = " " * (len(option) + 1 + start)

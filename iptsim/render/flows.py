@@ -29,14 +29,16 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[Text]:
             ),
             "dim",
         )
-    yield Text("")
+    if summary["deciders"]:
+        yield Text("")
     for one in summary["deciders"][:_RULES]:
         yield from _decider(one)
     _more = len(summary["deciders"]) - _RULES
     if _more > 0:
         yield Text(say_many("  and {count} more", "  and {count} more", _more), "dim")
     yield from _blocked(summary["blocked"])
-    yield from _unmatched(summary["unmatched"])
+    if summary["records"]:
+        yield from _unmatched(summary["unmatched"])
 
 
 def _total(summary: dict[str, Any]) -> Text:

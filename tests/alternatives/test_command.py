@@ -73,8 +73,8 @@ def test_other_tables_and_the_other_family(capsys: Capture) -> None:
         (["--from", "client", "--to", "web"], "no change given"),
         (["--link", "client:nobody"], "no container 'nobody' is running"),
         (["--delete", "FORWARD", "9"], "chain FORWARD has 2 rules, so there is no rule 9"),
-        (["--icc=false", "--from", "client"], "a source and a destination are needed"),
-        (["--engine", "19"], "invalid choice"),
+        (["--icc=false", "--from", "client"], "the destination is missing; give --to"),
+        (["--engine", "19"], "from 20.10 to 29"),
     ],
 )
 def test_bad_usage(capsys: Capture, words: list[str], message: str) -> None:

@@ -174,4 +174,4 @@ def test_standard_output_holds_one_format(capsys: pytest.CaptureFixture[str]) ->
 def test_unknown_format(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["lint", UFW, "--format", "yaml"])
-    assert "invalid choice: 'yaml' (choose from" in capsys.readouterr().err
+    assert "unknown value 'yaml'; choose from: text" in capsys.readouterr().err

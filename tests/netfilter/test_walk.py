@@ -372,7 +372,7 @@ class TestQuestions:
         ("fields", "message"),
         [
             ({"sender": "nobody", "to": "a"}, "unknown endpoint 'nobody'"),
-            ({"sender": "a"}, "a source and a destination are needed"),
+            ({"sender": "a"}, "the destination is missing; give --to"),
             ({"sender": "a", "src": "10.9.0.2", "dst": "fd00::1"}, "src: 10.9.0.2 is an IPv4 address"),
             ({"in_": "eth7", "src": "10.1.0.9", "dst": "10.1.0.1"}, "no interface 'eth7'; did you mean eth"),
         ],

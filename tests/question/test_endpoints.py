@@ -84,7 +84,7 @@ def test_an_endpoint_is_read_as_it_is_written(endpoint: Endpoint, port: int | No
     ("fields", "told"),
     [
         ({}, "a source and a destination are needed"),
-        ({"from": "a"}, "a source and a destination are needed"),
+        ({"from": "a"}, "the destination is missing; give --to"),
         ({"to": "b", "src": "10.0.0.1"}, "a source and a destination are needed"),
         ({"in": "eth0", "dst": "10.0.0.1"}, "a packet that arrives on an interface"),
         ({"from": "dns", "to": "b"}, 'from: "dns" can only be a destination'),

@@ -6,6 +6,7 @@ The models contain only what affects rules. Names follow dockerd(8), daemon.json
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 from typing import Annotated, Literal, Self, get_args
@@ -213,23 +214,27 @@ class DockerHost(Frozen):
     def _wants_nftables(self) -> bool:
         return (self.daemon.firewall_backend or "").startswith("nftables")
 
-    def with_engine(self, generation: str) -> DockerHost:
+    def with_engine(self, version: str) -> DockerHost:
         """Return the same host with another engine, whose defaults apply to settings that were not given.
 
+        Args:
+            version: a version, such as "27.5.1", or the first part of one.
+
         Raises:
-            ValueError: the generation is unknown.
+            ValueError: there is no such version, or its rules are unknown.
         """
-        known = next((one for one in GENERATIONS if one == generation), None)
-        if known is None:
+        engine = Engine.of(version)
+        if engine is None or not engine.is_modelled or not re.fullmatch(r"[0-9]+(?:\.[0-9]+){0,2}", version):
             raise ValueError(
                 message(
-                    "unknown engine {generation!r}; choose from: {choices}",
-                    generation=generation,
-                    choices=", ".join(GENERATIONS),
+                    "the rules of Docker {version} are unknown; give a version from 20.10 to {last}",
+                    version=repr(version),
+                    last=GENERATIONS[-1],
                 )
             )
         given = self.daemon.ip6tables if "ip6tables" in self.daemon.sources else None
-        update = {"version": RELEASES[known], "generation": known, "ip6tables": given}
+        release = next((RELEASES[one] for one in GENERATIONS if one == version), version)
+        update = {"version": release, "generation": engine.generation, "ip6tables": given}
         return self.model_copy(update={"daemon": self.daemon.model_copy(update=update)})
 
     def filters(self, family: Family) -> bool:

@@ -46,9 +46,8 @@ def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
 
     Changes are the daemon's settings (`icc`, `iptables`, `ip6tables`, `ip-forward`, `ip-forward-no-drop`,
     `ip-masq`, `userland-proxy`, `allow-direct-routing`: "true" or "false"; `ip`: an address; `dns`: an address,
-    repeated for more than one), `engine` ("20.10", "26", "28", "29"), a network's (`network-icc`,
-    `network-masquerade`, `internal`:
-    "NETWORK=true"; `gateway-mode`: "NETWORK=routed"), and those of containers:
+    repeated for more than one), `engine` (a version from "20.10" to "29"), a network's (`network-icc`,
+    `network-masquerade`, `internal`: "NETWORK=true"; `gateway-mode`: "NETWORK=routed"), and those of containers:
 
     * `publish`: "CONTAINER:[ADDRESS:]HOST_PORT:PORT[/PROTO]"
     * `unpublish`: "CONTAINER:PORT[/PROTO]", or "CONTAINER" for all its ports
