@@ -37,11 +37,8 @@ _REFUSED = re.compile(
     r"refused|can(?:'t|not) (?:connect|reach)|could not (?:connect|be established)|unable to connect|failed",
     re.IGNORECASE,
 )
-#: Where errors of clients name no port, it is the default one.
-_WITHOUT_PORT = (
-    (re.compile(rf"MySQL server on '(?:{_LOOPBACK})'", re.IGNORECASE), 3306),
-    (re.compile(rf"Redis at (?:{_LOOPBACK})(?!:)", re.IGNORECASE), 6379),
-)
+#: The error of MySQL's clients, which name no port if it is the default one.
+_WITHOUT_PORT = re.compile(rf"MySQL server on '(?:{_LOOPBACK})'", re.IGNORECASE)
 #: The first of the lines over which psql and its libraries tell a refused connection.
 _RUNNING = re.compile(rf"\bserver running on host \"?{_LOOPBACK}", re.IGNORECASE)
 #: Nothing listens on the port: not what a firewall that drops looks like.
@@ -59,7 +56,7 @@ _SOCKET = re.compile(
 _PROGRAM = re.compile(r"users:\(\(\"(?P<ss>[^\"]+)\"|\b\d+/(?P<netstat>[^\s:]+)")
 #: Programs that print where they listen, and only there: Flask, Django, Uvicorn, http.server.
 _SAYS = re.compile(
-    r"(?:\bRunning on|development server at|Listening (?:on|at):?|Serving HTTP on)\s+(?:https?://)?"
+    r"(?:\b[Rr]unning on|development server at|Listening (?:on|at):?|Serving HTTP on)\s+(?:https?://)?"
     r"127\.0\.0\.1(?::| port )(?P<port>\d{2,5})\b"
 )
 #: Options of servers in a command, with the port before or after.
@@ -163,7 +160,7 @@ def _refused_port(text: str, lines: Sequence[Line], at: int) -> int | None:
     if error is not None:
         port = int(error["port"])
         return port if 0 < port < 65536 else None
-    return next((port for words, port in _WITHOUT_PORT if words.search(text)), None)
+    return 3306 if _WITHOUT_PORT.search(text) else None
 
 
 #: At most this many lines lie between a command that was typed in a container and its error.

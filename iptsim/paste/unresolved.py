@@ -15,7 +15,7 @@ _NAME = r"[\"'`‘“(]*(?P<name>[A-Za-z0-9][\w.-]*)"
 _FAILED = (
     r"(?:Name or service not known|Temporary failure in name resolution|no such host|Name does not resolve)"
 )
-#: The errors of the C library's callers, apt, Node.js, Go, Java, PHP, curl, ping, nginx, nslookup.
+#: The errors of the C library's callers, apt, Node.js, Go, Java, PHP, curl, ping, nginx, nslookup, Python.
 _ERRORS = tuple(
     re.compile(form, re.IGNORECASE)
     for form in (
@@ -28,7 +28,7 @@ _ERRORS = tuple(
         rf"UnknownHostException: {_NAME}",
         rf"host not found in upstream {_NAME}",
         rf"can(?:'t|not) find {_NAME}: (?:NXDOMAIN|SERVFAIL)",
-        rf"failed to resolve (?:hostname |host )?{_NAME}",
+        rf"failed to resolve (?:host ?(?:name)? |(?=['\"])){_NAME}",  # not "failed to resolve reference", of images
         rf"\b(?:ping|ssh|telnet|nc|wget|curl): (?:unknown host )?{_NAME}: {_FAILED}",
     )
 )

@@ -146,3 +146,12 @@ def test_a_failed_command_is_shown_as_it_was_printed(tmp_path: Path) -> None:
         "iptables --wait -t nat -A DOCKER -p tcp -d 0/0 --dport 80 -j DNAT --to-destination 172.17.0.2:80 ! -i docker0:"
         " iptables: No chain/target/match by that name."
     )
+
+
+def test_an_error_of_iptables_without_its_name(tmp_path: Path) -> None:
+    """Unknown words are printed like that (xtables.c of iptables)."""
+    log = (
+        "# iptables -A INPUT --dport 80 DROP\nBad argument `DROP'\nTry `iptables -h' for more information.\n"
+    )
+    (found,) = lint(tmp_path, log)
+    assert "Bad argument `DROP'" in found

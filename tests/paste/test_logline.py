@@ -54,6 +54,10 @@ def read(text: str) -> Host:
             {"in": "br0", "from": "internet", "to": "host", "proto": "udp", "sport": 5, "dport": 53, "length": 40},
         ),
         (
+            "IN=br0 OUT= SRC=[redacted] DST=[server] LEN=40 PROTO=UDP SPT=5 DPT=53 LEN=20",
+            {"in": "br0", "from": "internet", "to": "host", "proto": "udp", "sport": 5, "dport": 53, "length": 40},
+        ),
+        (
             "IN=br0 OUT= MAC=<filtered> SRC=xx DST=yy LEN=60 TC=0 HOPLIMIT=64 PROTO=UDP SPT=5 DPT=53 LEN=20",
             {
                 "in": "br0", "from": "internet", "to": "host", "family": 6, "proto": "udp", "sport": 5, "dport": 53,

@@ -10,7 +10,8 @@ from iptsim import lint as lint_source
 from iptsim.findings import Finding
 from iptsim.sources import loads_host
 
-ENOENT = "Error: Could not process rule: No such file or directory\n"
+PROCESS = "Error: Could not process rule:"
+ENOENT = f"{PROCESS} No such file or directory\n"
 
 
 def refused(tmp_path: Path, text: str) -> Finding | None:
@@ -45,6 +46,27 @@ def refused(tmp_path: Path, text: str) -> Finding | None:
             2,
             "iifname",
         ),
+        # nft 0.9.0, which knows no names of priorities
+        (
+            "# nft -f fw\nfw:3:43-48: Error: syntax error, unexpected string, expecting -/number\n"
+            "type nat hook postrouting priority srcnat;\n                                   ^^^^^^\n",
+            3,
+            "srcnat is 100",
+        ),
+        # nft 1.0.6
+        (
+            "Error: transport protocol mapping is only valid after transport protocol match\n"
+            "add rule ip t c dnat to 10.0.0.2:80\n                ~~~~             ^^\n",
+            2,
+            "meta l4proto udp",
+        ),
+        (f"{PROCESS} Operation not permitted\nadd table ip t\n^^^^^^^^^^^^^^^\n", 2, "as root"),
+        (
+            f"{PROCESS} Device or resource busy\ndelete chain ip t c\n                  ^\n",
+            2,
+            "Delete these rules",
+        ),
+        (f"{PROCESS} File exists\ncreate table ip t\n                ^\n", 2, "use add"),
         ("$ sudo ufw allow 8008-8009/tcp\nERROR: Bad port '8008-8009'\n", 1, "8008:8009"),
         (
             "[#] firewall-cmd --add-port 51820/udp\nFirewallD is not running\n",
