@@ -240,16 +240,16 @@ class Ground:
     def _parts(self, expectation: Expectation, targets: list[Ends]) -> Iterator[_Part]:
         senders = list(self._ends(expectation.senders))
         services = self._services(expectation.services) - self._services(expectation.excepted)
-        from_ports = self.space.where("sport", expectation.sports) if expectation.sports else None
+        among = self.space.where("sport", expectation.sports) if expectation.sports else self.space.everything
+        for ends in self._ends(expectation.not_senders):
+            among -= self._within("src", ends)
         addressed = self._sent_to(targets) & services
         are_several = EVERYTHING not in senders and (len(senders) > 1 or any(map(_is_wide, senders)))
         for fate in self.fates:
             # what members of a group may do among themselves is not about the packets of each to itself
             if are_several and fate.reaches == (("container", fate.sender),):
                 continue
-            sent = self._from(fate, senders)
-            if from_ports is not None:
-                sent &= from_ports
+            sent = self._from(fate, senders) & among
             if not sent:
                 continue
             for here, made in fate.by_arrival():

@@ -53,7 +53,7 @@ class _Draft:
 
     def text(self) -> str:
         """Return it as YAML."""
-        used = {str(entry.get(key)) for entry in self.entries for key in ("from", "to")}
+        used = {str(entry.get(key)) for entry in self.entries for key in ("from", "not_from", "to")}
         groups = {name: members for name, members in self.groups.items() if name in used}
         text = "\ngroups:\n" if groups else ""
         text += "".join(f"  {name}: {_value(members)}\n" for name, members in groups.items())
@@ -135,6 +135,7 @@ class _Open(NamedTuple):
         services: as a policy spells them; none for all.
         excepted: those that are not reached, where there are fewer of them; then all others are.
         sources: that reach it; None for all.
+        not_sources: those of the internet that do not, where there are fewer of them; then all others do.
         sports: the source ports; none for all.
     """
 
@@ -143,6 +144,7 @@ class _Open(NamedTuple):
     excepted: tuple[str, ...] = ()
     sources: tuple[str, ...] | None = None
     sports: tuple[str, ...] = ()
+    not_sources: tuple[str, ...] = ()
 
 
 def _from_internet(draft: _Draft, grounds: Grounds) -> Iterator[_Entry]:
@@ -151,9 +153,12 @@ def _from_internet(draft: _Draft, grounds: Grounds) -> Iterator[_Entry]:
     for family in families_of(grounds.host):
         ground = grounds.of(family, ("internet",))
         for name, spans in _targets(ground).items():
+            kinds: dict[tuple[_Open, ...], AddressSet] = {}
+            for part in _treated_alike(ground, spans):
+                services = tuple(_open_services(ground, part))
+                kinds[services] = kinds.get(services, AddressSet(family)) | part & ground.routed_addresses
             by_target.setdefault(name, {})[family] = [
-                (_written_addresses(part & ground.routed_addresses), list(_open_services(ground, part)))
-                for part in _treated_alike(ground, spans)
+                (_written_addresses(addresses), list(services)) for services, addresses in kinds.items()
             ]
     for name, found in by_target.items():
         first = next(iter(found.values()))
@@ -175,9 +180,10 @@ def _entries(draft: _Draft, target: str | list[str], services: Iterable[_Open]) 
     """Yield the expectations about what the internet reaches at a target."""
     for one in services:
         sources = "internet" if one.sources is None else draft.sources(one.sources)
-        if sources is None:
+        others = draft.sources(one.not_sources)
+        if sources is None or others is None:
             continue
-        entry: _Entry = {"from": sources, "to": target}
+        entry: _Entry = {"from": sources, **({"not_from": others} if others else {}), "to": target}
         for key, texts in (("ports", one.services), ("excluding", one.excepted), ("sports", one.sports)):
             if texts:
                 entry[key] = list(texts)
@@ -282,10 +288,13 @@ def _for_some(packets: PacketSet, failing: PacketSet, ground: Ground, expect: st
                     services &= space.where(key, allowed)
             reached[found, ports] = reached.get((found, ports), space.nothing) | services
     for (found, ports), services in reached.items():
-        sources = None if found == public else tuple(_written_addresses(found))
+        written, others = (tuple(_written_addresses(some)) for some in (found, public - found))
         sports = tuple(str(low) if low == high else f"{low}-{high}" for low, high in ports)
         one = _of_services(expect, services, _services_only(packets | failing))
-        yield one._replace(sources=sources, sports=sports)
+        if len(others) <= len(written):
+            yield one._replace(not_sources=others, sports=sports)
+        else:
+            yield one._replace(sources=written, sports=sports)
 
 
 def _services(packets: PacketSet) -> list[str]:

@@ -44,7 +44,7 @@ def mending(
 
     Returns:
         The change; one that helps only the first example packet, if no tested change makes all of it hold; None if no
-        small change helps.
+        small change helps, or each would violate another expectation.
     """
     spaces = spaces or Spaces()
     found = _proposals(host, results[number])
@@ -70,7 +70,14 @@ def mending(
             if not further:
                 break
             proposal = _together(proposal, further[0])
-    return Mending(found[0], False) if found else None
+    for proposal in found[:_MOST_TRIED]:
+        try:
+            changed = change_host(host, proposal.changes, results[number].offences[0].family)
+            if not _is_worse(results, check(policy, changed, Grounds(changed, spaces))):
+                return Mending(proposal, False)
+        except IptsimError:
+            continue
+    return None
 
 
 def _proposals(host: Host, result: Result) -> list[Proposal]:

@@ -74,6 +74,7 @@ class Expectation:
     Attributes:
         name: a short name.
         senders / targets: the endpoints.
+        not_senders: addresses among those of the senders that it is not about.
         services: the protocols and ports.
         excepted: those among them that it is not about.
         sports: the source ports, as ranges; empty for all.
@@ -95,6 +96,7 @@ class Expectation:
     because: str
     span: Span = field(compare=False)
     is_default: bool = False
+    not_senders: Side = ()
 
 
 @dataclass(frozen=True, slots=True)

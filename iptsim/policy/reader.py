@@ -43,7 +43,7 @@ _RANGE = re.compile(
 
 SCHEMA = "iptsim.policy/1"
 _TOP = ("schema", "groups", "expectations", "defaults")
-_KEYS = ("name", "from", "to", "ports", "excluding", "sports", "expect", "severity", "because")
+_KEYS = ("name", "from", "not_from", "to", "ports", "excluding", "sports", "expect", "severity", "because")
 #: Most expectations, and most members of all groups of an expectation together.
 _MOST, _MOST_MEMBERS = 10_000, 10_000
 
@@ -175,7 +175,20 @@ class _Reader:
             self._text(item, "because"),
             span,
             is_default,
+            self._not_senders(item) if item.get("not_from") is not None else (),
         )
+
+    def _not_senders(self, item: dict[str, Any]) -> Side:
+        found = self._side(item, "not_from", ())
+        for member in found:
+            if not isinstance(member.value, Address | Prefix):
+                raise self._error(
+                    member.span,
+                    message(
+                        "{key}: {text} is neither an address nor a network", key="not_from", text=member.text
+                    ),
+                )
+        return found
 
     def _ends(self, item: dict[str, Any], key: str) -> Side:
         if item.get(key) is None:
@@ -349,11 +362,11 @@ def _is_address(text: str) -> bool:
 
 def _brief(item: dict[str, Any]) -> str:
     """Return what an expectation is about, in the policy's own words: "internet → host 80 443"."""
-    parts = (item.get(key) for key in ("from", "to", "ports", "excluding"))
-    sender, target, ports, excepted = (
+    parts = (item.get(key) for key in ("from", "not_from", "to", "ports", "excluding"))
+    sender, others, target, ports, excepted = (
         ", ".join(map(str, part)) if isinstance(part, list) else "" if part is None else str(part)
         for part in parts
     )
     any_ = Everywhere.ANY.value
-    ends = f"{sender or any_} → {target or any_}"
+    ends = f"{sender or any_}{f' except {others}' if others else ''} → {target or any_}"
     return " ".join(filter(None, [ends, ports, excepted and f"excluding {excepted}"]))

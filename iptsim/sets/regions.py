@@ -42,11 +42,14 @@ class Prefix(NamedTuple):
     length: int
 
 
-#: Networks that the kernel does not tell apart: multicast of scope 0 and 1, whatever its flags (ip6_rcv_core).
+#: Scopes of IPv6 groups that the kernel treats in a special way: it refuses 0 and 1 (ip6_rcv_core), and REDIRECT picks an
+#: address of the same scope for 2 and 5 (nf_nat_redirect_ipv6).
+_SCOPES = (0, 1, 2, 5)
+#: Networks that the kernel does not tell apart: groups of one scope, whatever their flags.
 _TOGETHER: dict[Family, tuple[tuple[Prefix, ...], ...]] = {
     4: (),
     6: tuple(
-        tuple(Prefix(0xFF00 + flags * 16 + scope << 112, 16) for flags in range(16)) for scope in (0, 1)
+        tuple(Prefix((0xFF00 | flags << 4 | scope) << 112, 16) for flags in range(16)) for scope in _SCOPES
     ),
 }
 

@@ -257,6 +257,31 @@ def test_a_first_policy_is_short(tmp_path: Path) -> None:
     assert main(["check", str(policy), str(rules)]) == 0
 
 
+def test_a_first_policy_leaves_out_banned_addresses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Addresses of the host that are treated alike share their expectations."""
+    ban = "-A INPUT -s 198.51.100.7/32 -p tcp -m tcp --dport 22 -j DROP\n"
+    text = (
+        "*filter\n:INPUT DROP\n:FORWARD DROP\n:OUTPUT ACCEPT\n"
+        f"{ban}-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
+        "-A INPUT -d 192.0.2.10/32 -p tcp -m tcp --dport 25 -j DROP\n"
+        "-A INPUT -d 192.0.2.11/32 -p tcp -m tcp --dport 26 -j DROP\nCOMMIT\n"
+    )
+    policy, rules, changed = (str(tmp_path / name) for name in ("policy.yaml", "rules", "changed"))
+    Path(rules).write_text(text)
+    Path(changed).write_text(text.replace(ban, ""))
+    assert main(["check", "--init", rules, "-o", policy]) == 0
+    assert Path(policy).read_text().count("not_from: [198.51.100.7]") == 1
+    assert "groups:" not in Path(policy).read_text()
+    assert main(["check", policy, rules]) == 0
+    # what the address that it is not about sends is left to the default
+    assert main(["check", policy, changed]) == 1
+    said = capsys.readouterr().out
+    assert said.endswith("1 of 2 expectations failed.\n")
+    assert "internet 198.51.100.7 → 192.0.2.10/31 tcp 22" in said
+
+
 def test_a_fix_violates_no_other_expectation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without its last rule, INPUT of the capture would accept all ports; each address needs a rule of its own."""
     policy = written(
@@ -272,6 +297,22 @@ def test_a_fix_violates_no_other_expectation(tmp_path: Path, capsys: pytest.Capt
     )
     fix = "add a rule for exactly this connection to INPUT"
     assert f"  To fix it: {'; '.join(rules)} ({fix})\n" in said
+
+
+def test_a_fix_for_one_packet_violates_no_other_expectation_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without its only rule, or with a rule that drops packets to its only address, port 22 is closed to all."""
+    rules = tmp_path / "rules"
+    rules.write_text(
+        "*filter\n:INPUT DROP\n:FORWARD DROP\n:OUTPUT ACCEPT\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+    )
+    closed = "from: 198.51.100.7, to: host, expect: closed"
+    opened = "from: internet, not_from: 198.51.100.7, to: host, ports: 22, expect: open"
+    assert main(["check", written(tmp_path, closed), str(rules)]) == 1
+    assert "iptables -D INPUT 1" in capsys.readouterr().out
+    assert main(["check", written(tmp_path, closed, opened), str(rules)]) == 1
+    assert "iptables -D INPUT 1" not in capsys.readouterr().out
 
 
 def test_exceptions_are_not_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,6 +53,15 @@ def test_ranges_of_addresses_and_exceptions() -> None:
     assert one.name == "10.0.0.1-10.0.0.4 → ::1-::2 excluding 22, 200/ip: closed"
 
 
+def test_sources_that_it_is_not_about() -> None:
+    text = "groups: {bad: [192.0.2.0/24, '2001:db8::/32']}\nexpectations: [{from: internet, not_from: [bad, 10.0.0.0-10.0.0.2], expect: closed}]"
+    (one,) = parse_policy(text, "p").expectations
+    assert [member.text for member in one.not_senders] == [
+        "192.0.2.0/24", "2001:db8::/32", "10.0.0.0/31", "10.0.0.2/32",
+    ]  # fmt: skip
+    assert one.name == "internet except bad, 10.0.0.0-10.0.0.2 → any: closed"
+
+
 def test_what_the_internet_must_not_reach_is_critical() -> None:
     assert [one.severity for one in policy().expectations] == ["high", "low", "critical", "high"]
 
@@ -66,7 +75,7 @@ def test_places_are_those_of_the_file() -> None:
 
 WRONG = [
     ("a: 1", "p:1:1: unknown key 'a'; choose from: schema, groups, expectations, defaults\n    a: 1\n    ^"),
-    ("expectations:\n- {form: web}", "p:2:4: unknown key 'form'; choose from: name, from, to, ports"),
+    ("expectations:\n- {form: web}", "p:2:4: unknown key 'form'; choose from: name, from, not_from, to"),
     ("expectations:\n- {form: web}", "    - {form: web}\n       ^~~~\n  did you mean from?"),
     ("expectations: [{from: web}]", "p:1:16: 'expect' is missing; choose from: accept, drop"),
     ("expectations: [{expect: opn}]", "p:1:25: expect: unknown 'opn'; choose from: accept, drop"),
@@ -92,6 +101,10 @@ WRONG = [
     ),
     ("expectations: [{expect: open, from: 10.0.0.1-10.0.0.300}]", "p:1:37: "),
     ("expectations: [{expect: open, excluding: 70000}]", "p:1:42: '70000' is not a port"),
+    (
+        "expectations: [{expect: open, not_from: web}]",
+        "p:1:41: not_from: web is neither an address nor a network",
+    ),
     ("expectations: [{expect: open, ports: 300/ip}]", "'300' is not a number from 0 to 255"),
     ("expectations: [{expect: open, from: []}]", "p:1:37: from: the list is empty"),
     ("expectations: [{expect: open, from: dns}]", "p:1:37: dns can only be a destination ('to')"),

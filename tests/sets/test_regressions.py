@@ -66,6 +66,20 @@ COMMIT""",
         "internet",
         6,
     ),
+    "IPv6 groups of the scopes for which REDIRECT picks another address (nf_nat_redirect_ipv6)": Case(
+        "docker-28.5/icc-off-published",
+        """*nat
+:PREROUTING ACCEPT
+-A PREROUTING -m addrtype --dst-type UNICAST -j NETMAP --to fe80::d8dc:b0ff:fe56:13d1/64
+-A PREROUTING -p tcp -j REDIRECT --to-ports 8080
+COMMIT
+*filter
+:INPUT ACCEPT
+COMMIT""",
+        "eth0",
+        6,
+        state="related",
+    ),
     "packets to a group, whose connection is in conntrack's table before INPUT": Case(
         "hosts/libvirt",
         """*nat
