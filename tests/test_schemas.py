@@ -181,7 +181,8 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
     yield (
         "policy",
         read_yaml(
-            "schema: iptsim.policy/1\nexpectations: [{from: internet, not_from: 192.0.2.1, excluding: 22, expect: closed}]",
+            "schema: iptsim.policy/1\n"
+            "expectations: [{from: internet, not_from: 192.0.2.1, excluding: 22, expect: closed}]",
             "policy",
         ),
     )

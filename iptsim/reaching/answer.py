@@ -36,6 +36,8 @@ from iptsim.sources import load_host
 SCHEMA = "iptsim.reach/1"
 #: How many single-packet answers are examined to find the assumptions that all share.
 _ASSUMING = 20
+#: Type and code of a ping, which a question without a type is about.
+_PINGS = {4: (8, 0), 6: (128, 0)}
 #: Senders and receivers that come first, in this order.
 _FIRST = {"internet": 0, "host": 1}
 
@@ -153,9 +155,21 @@ class Reaching(Framed):
         return AddressSet(self.family) if one.sender or asked is None else asked - one.sources
 
     def is_rest(self, one: ReachClass, others: Sequence[ReachClass]) -> bool:
-        """Return whether the last class between two ends simply contains all packets that are in no earlier class."""
-        is_last = len(others) > 1 and one is others[-1] and one.traffic == self.asked
-        return is_last and not self.only_open and not self.other_sources(one)
+        """Return whether a class is best described as all packets that are in no other class between two ends.
+
+        Each packet is in one of them, so this is true of the last one, which has the most packets; unless it has few of
+        the ports, or comes from few of the sources.
+        """
+        if len(others) < 2 or one is not others[-1] or self.only_open:
+            return False
+        left = self.asked - one.traffic
+        return left.size < one.traffic.size and self.other_sources(one).size < one.sources.size
+
+    def summed_up(self, classes: Sequence[ReachClass]) -> list[ReachClass]:
+        """Return classes between two ends without those of which the last one, all other packets, says the same."""
+        *others, last = classes
+        left = [one for one in others if not one.is_treated_like(last)]
+        return [*left, last] if left and self.is_rest(last, classes) else [*classes]
 
     def forwarded_at(self, one: ReachClass) -> AddressSet:
         """Return the addresses that packets of a class were sent to, if they are not their receiver's own."""
@@ -167,6 +181,8 @@ class Reaching(Framed):
     def shortened(self, line: Mapping[str, Any]) -> dict[str, Any]:
         """Return a batch line about the same packet with names for addresses, and without redundant fields."""
         short = {name: value for name, value in line.items() if (name, value) != ("sport", DEFAULT_SPORT)}
+        if (short.get("icmp_type"), short.get("icmp_code")) == _PINGS[self.family]:
+            del short["icmp_type"], short["icmp_code"]
         if "in" in short and "src" in short:
             back = fib.lookup(self.host.namespace, self.family, parse_address(short["src"])[1])
             if back.type == "unicast" and back.device == short["in"] and not back.others:
@@ -382,8 +398,8 @@ def _order(one: ReachClass) -> tuple[Any, ...]:
     """Return the place of a class: by sender and receiver, then those of few packets first."""
     ends = _rank(one.sender), _rank(one.receiver)
     # a container sends from the address that its kernel picks
-    sources = one.sources if one.sender in ("", "internet") else AddressSet(one.packets.layout.family)
-    return *ends, one.traffic.size, one.traffic.items, sources.size, sources.spans, one.verdict
+    sources = one.sources.spans if one.sender in ("", "internet") else ()
+    return *ends, one.extent, one.traffic.items, sources, one.verdict
 
 
 def _rank(name: str) -> tuple[int, str]:

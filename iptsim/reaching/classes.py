@@ -150,6 +150,18 @@ class ReachClass:
         """The addresses that the packets are sent to, before any NAT."""
         return addresses_of(self.packets, "dst")
 
+    @cached_property
+    def extent(self) -> int:
+        """How many combinations of port, source and destination its packets may have."""
+        # a container sends from the address that its kernel picks, and mostly has one address
+        sources = self.sources.size if self.sender in ("", "internet") else 1
+        destinations = self.destinations.size if self.receiver in ("", "internet", "host") else 1
+        return self.traffic.size * sources * destinations
+
+    def is_treated_like(self, other: ReachClass) -> bool:
+        """Return whether its packets differ from those of another class only in their sources."""
+        return self._fates is other._fates
+
     def within(self, proto: int, ports: Ranges) -> ReachClass:
         """Return the packets of a protocol to these destination ports; without ports, all of the protocol."""
         part = self.packets.where("proto", ((proto, proto),))

@@ -13,7 +13,9 @@ from rich.text import Text
 from iptsim.errors import printable
 from iptsim.explanation import ReasonCode
 from iptsim.explanation.classes import among, shortened
+from iptsim.extensions.constraints import Ranges
 from iptsim.languages import Message, joined, message_as, say
+from iptsim.protocols import PORT_PROTOCOLS
 from iptsim.question.options import explain_options
 from iptsim.reaching import Cell, ReachClass, Reaching
 from iptsim.reaching.exposure import exposed
@@ -31,6 +33,8 @@ _MANY = 12
 _FORWARDED = 3
 #: Up to this many names of a group are shown.
 _NAMES = 4
+#: Up to this many ranges of source ports are shown for such ports.
+_SOURCE_PORTS = 3
 _INDENT = "        "
 #: The columns of tables.
 HEADS: tuple[Message, ...] = (
@@ -59,7 +63,7 @@ def _ends_lines(answer: Reaching, printed: list[ReachClass]) -> Iterator[Text]:
     for (sender, receiver), group in groupby(shown, key=lambda one: (one.sender, one.receiver)):
         yield Text("")
         yield Text(f"{name_text(sender)} → {name_text(receiver)}", "bold")
-        classes = list(group)
+        classes = answer.summed_up(list(group))
         for one in classes:
             printed.append(one)
             yield from _class_lines(answer, one, is_rest=answer.is_rest(one, classes))
@@ -183,17 +187,31 @@ def packets_text(answer: Reaching, one: ReachClass) -> str:
 
 def traffic_text(answer: Reaching, one: ReachClass) -> str:
     """Return the ports of a class, and the destinations if they are not all of the receiver's."""
-    via = _via(answer, one)
-    parts = [" ".join(filter(None, [str(one.traffic.says(answer.asked)), via]))]
+    some = one.traffic - one.usual if one.is_open and one.usual else Traffic()
+    plain = (one.traffic - some).says(answer.asked)
+    parts = [" ".join(filter(None, [str(plain), _via(answer, one)]))]
     if targets := _targets(answer, one):
         parts.append(targets)
     sports = one.packets.ranges("sport")
-    if sports != ((0, 0xFFFF),):
-        shown = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in sports)
-        parts.append(say("from source port {ports}", ports=shown))
-    elif one.is_open and one.usual and (some := one.traffic - one.usual):
-        parts.append(say("{ports} only from certain source ports", ports=some.says(answer.asked)))
+    if some:
+        parts.append(_from_some_ports(answer, one, some))
+    elif sports != ((0, 0xFFFF),):
+        parts.append(say("from source port {ports}", ports=_ports_text(sports)))
     return joined(", ", parts)
+
+
+def _from_some_ports(answer: Reaching, one: ReachClass, some: Traffic) -> str:
+    """Return ports that are not open to the usual source ports of clients, with the source ports if they are few."""
+    parts = [one.within(proto, ports if proto in PORT_PROTOCOLS else ()) for proto, ports in some.items]
+    sports = {part.packets.ranges("sport") for part in parts}
+    ports = str(some.says(answer.asked))
+    if len(sports) == 1 and len(only := sports.pop()) <= _SOURCE_PORTS:
+        return say("{ports} from source port {sports}", ports=ports, sports=_ports_text(only))
+    return say("{ports} only from certain source ports", ports=ports)
+
+
+def _ports_text(ports: Ranges) -> str:
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in ports)
 
 
 def _targets(answer: Reaching, one: ReachClass) -> str:

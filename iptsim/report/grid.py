@@ -77,7 +77,7 @@ class Grid:
         for first, *others in groups.values():
             classes.append(first.joined(others) if others else first)
             kinds[id(classes[-1])] = tuple(map(self._kind, (first, *others)))
-        classes.sort(key=lambda one: one.traffic.size)
+        classes.sort(key=lambda one: one.extent)
         last = classes[-1] if classes and self.answer.is_rest(classes[-1], classes) else None
         ordered = sorted(classes, key=lambda one: (one is last, _ORDER[outcome_of(one).tone]))
         found = []

@@ -42,8 +42,8 @@ class Prefix(NamedTuple):
     length: int
 
 
-#: Scopes of IPv6 groups that the kernel treats in a special way: it refuses 0 and 1 (ip6_rcv_core), and REDIRECT picks an
-#: address of the same scope for 2 and 5 (nf_nat_redirect_ipv6).
+#: Scopes of IPv6 groups that the kernel treats in a special way: it refuses 0 and 1 (ip6_rcv_core), and REDIRECT picks
+#: an address of the same scope for 2 and 5 (nf_nat_redirect_ipv6).
 _SCOPES = (0, 1, 2, 5)
 #: Networks that the kernel does not tell apart: groups of one scope, whatever their flags.
 _TOGETHER: dict[Family, tuple[tuple[Prefix, ...], ...]] = {

@@ -54,7 +54,10 @@ def test_ranges_of_addresses_and_exceptions() -> None:
 
 
 def test_sources_that_it_is_not_about() -> None:
-    text = "groups: {bad: [192.0.2.0/24, '2001:db8::/32']}\nexpectations: [{from: internet, not_from: [bad, 10.0.0.0-10.0.0.2], expect: closed}]"
+    text = (
+        "groups: {bad: [192.0.2.0/24, '2001:db8::/32']}\n"
+        "expectations: [{from: internet, not_from: [bad, 10.0.0.0-10.0.0.2], expect: closed}]"
+    )
     (one,) = parse_policy(text, "p").expectations
     assert [member.text for member in one.not_senders] == [
         "192.0.2.0/24", "2001:db8::/32", "10.0.0.0/31", "10.0.0.2/32",
