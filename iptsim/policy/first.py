@@ -155,10 +155,10 @@ def _from_internet(draft: _Draft, grounds: Grounds) -> Iterator[_Entry]:
         for name, spans in _targets(ground).items():
             kinds: dict[tuple[_Open, ...], AddressSet] = {}
             for part in _treated_alike(ground, spans):
-                services = tuple(_open_services(ground, part))
-                kinds[services] = kinds.get(services, AddressSet(family)) | part & ground.routed_addresses
+                key = tuple(_open_services(ground, part))
+                kinds[key] = kinds.get(key, AddressSet(family)) | part & ground.routed_addresses
             by_target.setdefault(name, {})[family] = [
-                (_written_addresses(addresses), list(services)) for services, addresses in kinds.items()
+                (_written_addresses(addresses), list(key)) for key, addresses in kinds.items()
             ]
     for name, found in by_target.items():
         first = next(iter(found.values()))

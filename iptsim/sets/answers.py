@@ -38,8 +38,8 @@ def answers(bits: Fields, family: Family, packets: Any, request: Leader, reply: 
     lengths = bits.by_protocol("length", known, other.length if other is not None else reply.length)
     for part in request.parts:
         here = part.packets & packets
-        header = dict(with_ends(bits, part.header, bits.ends(part.header).reversed()))
-        header.pop("mark", None)
+        # what rules wrote besides, such as mark, TOS and TTL, is not in it
+        header = dict(with_ends(bits, {}, bits.ends(part.header).reversed()))
         header["tcp_flags"] = bits.constant("tcp_flags", flags)
         header["length"] = lengths
         for inside, icmp in icmp_replies(bits, family, here, part.header):

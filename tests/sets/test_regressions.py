@@ -80,6 +80,20 @@ COMMIT""",
         6,
         state="related",
     ),
+    "a TTL that rules wrote in a request, and that its reply does not have": Case(
+        "docker-28.5/two-networks",
+        """*mangle
+:INPUT ACCEPT
+:POSTROUTING ACCEPT
+-A INPUT -m conntrack --ctstate UNTRACKED -j MARK --set-xmark 0x1/0x1
+-A POSTROUTING -d 128.0.0.0/1 -j TTL --ttl-set 7
+COMMIT
+*filter
+:INPUT ACCEPT
+-A INPUT -m ttl --ttl-eq 64 -j REJECT
+COMMIT""",
+        "host",
+    ),
     "packets to a group, whose connection is in conntrack's table before INPUT": Case(
         "hosts/libvirt",
         """*nat
