@@ -5,7 +5,7 @@ Everything that is assumed here becomes a sentence in :attr:`Host.assumptions`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from iptsim.addresses import Family, address_text
@@ -18,7 +18,8 @@ from iptsim.host.evidence import Evidence
 from iptsim.host.inferred_interfaces import infer_interfaces, own_in
 from iptsim.host.members import Member, Prefix
 from iptsim.host.model import Host
-from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, prefix_mask
+from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, RoutingRule, prefix_mask
+from iptsim.host.routing_policy import DEFAULT_RULES
 from iptsim.host.routing_tables import hops
 from iptsim.host.unknown_parameters import assume_parameters
 from iptsim.host.wiring import wire
@@ -61,10 +62,14 @@ def complete(
     _gateways(host, evidence, own)
     if not with_addresses:
         infer_interfaces(host, evidence, own)
-    if "ip-route.json" not in known:
-        _default_routes(host)
-    else:
+    if not with_addresses:
+        _missing_rules(host)
+    families: Sequence[Family] = (4, 6)
+    if "ip-route.json" in known:
         _missing_routes(host)
+        # routes of other tables say nothing about table main
+        families = list(dict.fromkeys(route.family for route in host.namespace.routes))
+    _default_routes(host, families)
     if not GUEST_FILES & set(known):
         _containers_of_rules(host, evidence)
     made_up = wire(host, guests or {})
@@ -213,11 +218,29 @@ def _gateways(host: Host, evidence: Evidence, own: Mapping[str, Sequence[Interfa
         host.networks[name] = network.model_copy(update={"subnets": tuple(subnets)})
 
 
-def _default_routes(host: Host) -> None:
+def _missing_rules(host: Host) -> None:
+    """Add the kernel's own policy rules, where the source shows only others, as `ip rule | grep` does."""
+    namespace = host.namespace
+    for family in sorted({rule.family for rule in namespace.rules}):
+        if any(rule.family == family and rule.table == "main" for rule in namespace.rules):
+            continue
+        taken = {rule.priority for rule in namespace.rules if rule.family == family}
+        namespace.rules += (
+            RoutingRule(family=family, priority=priority, table=table)
+            for priority, table in DEFAULT_RULES[family]
+            if priority not in taken
+        )
+        host.assumptions.append(
+            message(
+                "The source shows only some of the routing rules; those for the tables local and main are assumed."
+            )
+        )
+
+
+def _default_routes(host: Host, families: Iterable[Family]) -> None:
     """Infer the default route: through the first address in the subnet of the external interface."""
     namespace = host.namespace
     bridges = {network.bridge for network in host.networks.values()}
-    families: tuple[Family, Family] = (4, 6)
     for family in families:
         if any(route.family == family and route.table == "main" for route in namespace.routes):
             continue
@@ -248,7 +271,7 @@ def _missing_routes(host: Host) -> None:
     if any(route.table == "local" for route in namespace.routes):
         return
     shown = {(route.family, route.destination, route.prefix_length) for route in namespace.routes}
-    families = {route.family for route in namespace.routes}
+    families = {route.family for route in namespace.routes if route.table == "main"}
     added = [
         route
         for family in sorted(families)

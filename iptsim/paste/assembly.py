@@ -41,6 +41,7 @@ from iptsim.paste.segments import CLIENTS, Reading, read_texts
 from iptsim.paste.settings_host import OWN_FILES, add_status, host_with, listed_with
 from iptsim.paste.told_addresses import (
     add_asked_networks,
+    address_of_published,
     asked_address,
     give_services,
     take_address,
@@ -147,6 +148,8 @@ def _host(
     listed = with_told_addresses(each_once(reading.of(Listed)), every)
     give_services(reading.of(Settings), every)
     told, named = told_address(every), told_interfaces(every)
+    if told is None and not named:
+        told = address_of_published(every, reading.of(Settings), listed)
     unnamed = {"": [told]} if told is not None and [told] not in named.values() else {}
     last = any(map(run_after_docker, texts.values()))
     made = _started_host(name, reading, rules, files, listed, {**named, **unnamed}, last=last)

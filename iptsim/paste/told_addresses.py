@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 from itertools import chain
 
 from iptsim.addresses import Family, address_text, parse_address
@@ -19,7 +20,7 @@ from iptsim.host.namespace import InterfaceAddress
 from iptsim.languages import message
 from iptsim.paste.addresses import is_address
 from iptsim.paste.callers import callers
-from iptsim.paste.containers import service_of_container
+from iptsim.paste.containers import published_ports, service_of_container
 from iptsim.paste.docker_interfaces import stand_in
 from iptsim.paste.forms import sentences
 from iptsim.paste.lines import Line
@@ -41,6 +42,13 @@ _NAMED = re.compile(
     r"(?<![\w./-])(?P<name>[A-Za-z0-9][\w.-]*)[\"'`*]* (?:(?:container|service) )?"
     r"\([`*]*(?P<address>\d{1,3}(?:\.\d{1,3}){3})[`*]*\)"
 )
+#: An address and a port to which programs connect.
+_CONNECTED = re.compile(
+    r"(?:\bhttps?://|\b(?:curl|wget|telnet|nc|ncat)\s(?:[^|#;]*?\s)?)"
+    r"(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?::|\s+)(?P<port>\d{2,5})\b(?!\.\d)"
+)
+#: A published port of the host in a Compose file or behind -p: 8080:80, 127.0.0.1:8080:80/tcp.
+_PUBLISHED = re.compile(r"(?:^|:)(\d{1,5}):\d")
 #: An interface with its address: "eth1: 192.168.0.1", "the tun0 has ip 10.8.0.1", "eth0 (LAN, 10.1.1.1/24)".
 _WORDS = r"(?:the|an?|my|our|is|has|with|static|local|private|public|internal|external|lan|wan|ip|ipv4|addr(?:ess)?)"
 _OF_INTERFACE = re.compile(
@@ -81,6 +89,39 @@ def told_address(lines: Iterable[Line]) -> InterfaceAddress | None:
         return None
     _, address = parse_address(found.pop())
     return InterfaceAddress(family=4, address=address, prefix_length=24)
+
+
+def address_of_published(
+    lines: Iterable[Line], settings: Iterable[Settings], listed: Iterable[Listed]
+) -> InterfaceAddress | None:
+    """Return the one private IPv4 address, outside dockerd's pools, at which programs look for published ports.
+
+    So it is the host's. None if there are several, or a network of the settings has it.
+    """
+    services = [service for one in settings for service in one.services.values() if isinstance(service, dict)]
+    published = [service.get("ports") for service in services]
+    ports = {
+        int(found[1])
+        for given in published
+        for one in (given if isinstance(given, list) else ())
+        if (found := _PUBLISHED.search(str(one)))
+    }
+    ports |= {port.host_port for one in listed for port in published_ports(one)}
+    texts = [line.text[:500] for line in lines] if ports else []
+    ends = (end for text in texts for end in _CONNECTED.finditer(text) if int(end["port"]) in ports)
+    named = {end["address"] for end in ends if is_address(end["address"]) and not _is_docker(end["address"])}
+    known = map(ip_address, named)
+    own = {one for one in known if one.is_private and not (one.is_loopback or one.is_unspecified)}
+    if len(own) != 1:
+        return None
+    address = int(own.pop())
+    return InterfaceAddress(family=4, address=address, prefix_length=24)
+
+
+def _is_docker(text: str) -> bool:
+    """Return whether an address is in a subnet that dockerd chooses where no home network is."""
+    subnet = default_subnet(parse_address(text)[1])
+    return subnet is not None and subnet.length == DOCKER0.length
 
 
 def with_told_addresses(listed: Sequence[Listed], lines: Iterable[Line]) -> list[Listed]:
@@ -140,11 +181,10 @@ def _is_of_container(text: str) -> bool:
     >>> _is_of_container("172.20.0.3"), _is_of_container("172.20.0.1"), _is_of_container("192.168.1.3")
     (True, False, False)
     """
-    if not is_address(text):
+    if not is_address(text) or not _is_docker(text):
         return False
-    _, address = parse_address(text)
-    subnet = default_subnet(address)
-    return subnet is not None and subnet.length == DOCKER0.length and address > subnet.address + 1
+    subnet = default_subnet(address := parse_address(text)[1])
+    return subnet is not None and address > subnet.address + 1
 
 
 def take_address(host: Host, told: InterfaceAddress) -> None:

@@ -54,6 +54,37 @@ def test_a_sentence_tells_the_address_of_the_host(sentence: str, known: bool) ->
     assert read(text).namespace.has_address(*parse_address("192.168.7.20")) is known
 
 
+@pytest.mark.parametrize(
+    ("sentence", "known"),
+    [
+        ("curl -I http://192.168.7.20:8080/ times out", True),
+        ("`nc -zv 192.168.7.20 8080` times out", True),
+        (
+            "curl http://192.168.7.20:8080 works, http://127.0.0.1:8080 and http://172.17.0.1:8080 do, too",
+            True,
+        ),
+        ("curl http://192.168.7.20:8080 fails, http://192.168.7.30:8080 works", False),
+        ("curl http://192.168.7.20:80 fails", False),  # a port that is not published
+        ("the image is at http://198.51.100.20:8080", False),
+    ],
+)
+def test_published_ports_tell_the_address_of_the_host(sentence: str, known: bool) -> None:
+    """The one private address at which a text looks for a port that Docker publishes is the host's."""
+    found = read(f"docker run -d -p 8080:80 nginx\n\n{sentence}\n")
+    assert found.namespace.has_address(*parse_address("192.168.7.20")) is known
+    if known:
+        answer = iptsim.explain(found, "192.168.7.20", "192.168.7.20", proto="tcp", dport=8080)
+        assert answer.verdict == "ACCEPT"
+
+
+def test_an_address_of_a_network_is_not_that_of_the_host() -> None:
+    text = (
+        "docker network create --subnet 10.7.0.0/16 inner\n"
+        "docker run -d --net inner --ip 10.7.0.20 -p 8080:8080 app\n\ncurl http://10.7.0.20:8080 works\n"
+    )
+    assert not read(text).namespace.has_address(*parse_address("10.7.0.20"))
+
+
 def test_a_container_on_macvlan_cannot_reach_the_host_that_a_sentence_names() -> None:
     """Docker's documentation of macvlan; the network's subnet is the LAN of the host."""
     text = (

@@ -230,6 +230,8 @@ RUNS = "docker run -d --name db --expose 5432 postgres\ndocker run -d --name app
         "           └─812 /usr/bin/dockerd -H fd:// --icc=false\n",
         'I set DOCKER_OPTS="--icc=false" in /etc/default/docker.\n',
         "The docker daemon is run with `--icc=false` in this case.\n",
+        'Since then, /etc/docker/daemon.json has `"icc": false`.\n',
+        "I run docker with icc=false (the only configuration that I have in daemon.json).\n",
     ],
 )
 def test_icc_off_and_links(text: str) -> None:
@@ -250,6 +252,9 @@ def test_icc_off_and_links(text: str) -> None:
         'I tried DOCKER_OPTS="--icc=false" in /etc/default/docker.\n',
         "If the docker daemon is run with `--icc=false`, nothing works.\n",
         "Docker runs with `--icc=false`, later with `--icc=true`.\n",
+        'You should have `"icc": false` in daemon.json.\n',
+        'daemon.json has `"icc": false`, and later `"icc": true`.\n',
+        'daemon.json never had `"icc": false`.\n',
     ],
 )
 def test_what_is_not_said_of_dockerd(text: str) -> None:

@@ -9,6 +9,7 @@ from iptsim.addresses import parse_address
 from iptsim.errors import CaptureError
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings import lint
+from iptsim.host import fib
 from iptsim.host.model import Host
 
 POST_UP = (
@@ -194,6 +195,15 @@ default via 192.168.1.1 dev eth0
 192.168.1.0/24 dev eth0 proto kernel scope link src 192.168.1.5
 """
 POLICIES = "# iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n"
+
+
+def test_routes_of_another_table_leave_the_usual_ones() -> None:
+    """A part of `ip rule` and of the routes: the kernel's own rules (fib_default_rules_init) are there as well."""
+    text = "# ip rule\n3:\tfrom 10.1.2.3 lookup lan\n\n# ip route show table lan\ndefault via 10.1.2.1 dev eth7\n"
+    namespace = host(text + POLICIES).namespace
+    to = parse_address("203.0.113.9")[1]
+    assert fib.lookup(namespace, 4, to).device == "eth0"
+    assert fib.lookup(namespace, 4, to, source=parse_address("10.1.2.3")[1]).device == "eth7"
 
 
 @pytest.mark.parametrize(

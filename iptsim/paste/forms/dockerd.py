@@ -25,10 +25,26 @@ _SAID = re.compile(
     r"(?P<option>--[a-z0-9-]+=(?:true|false))\b)(?P<after>.*)",
     re.IGNORECASE,
 )
+#: A setting of its file in a sentence: "daemon.json has "iptables": false", "icc=false, the only one in daemon.json".
+_SETTING = r"[`\"'{\s]*(?P<key>[a-z0-9-]+)[`\"']?\s*[:=]\s*(?P<value>true|false)\b"
+_IN_FILE = (
+    re.compile(
+        r"(?P<before>.{0,300}?\bdaemon\.json[`\"']?\s+(?:now )?(?:has|had|gained|contains|includes|says|shows|with))"
+        rf"\b{_SETTING}(?P<after>.*)"
+    ),
+    re.compile(
+        rf"(?P<before>(?:.{{0,300}}?\s)??){_SETTING}"
+        r"(?P<after>[`\"'}]*,? \(?(?:(?:which is )?(?:the|my) only \w+ )?(?:that )?(?:(?:I|we) have )?"
+        r"in (?:the |my |our )?[`\"']?(?:/\S*/)?daemon\.json.*)"
+    ),
+)
 _TRIED = re.compile(r"\b(?:tr(?:y|ied|ying)|tested|when)\b", re.IGNORECASE)
 _OPTION = re.compile(r"--[a-z0-9-]+=(?:true|false)\b")
 #: What the first line of such options has in it.
-_HINT = re.compile(r"dockerd|docker\s+(?:-d|--daemon|daemon)\b|OPTS=|OPTIONS=|other_args=|with\b.*--[a-z]")
+_HINT = re.compile(
+    r"dockerd|docker\s+(?:-d|--daemon|daemon)\b|OPTS=|OPTIONS=|other_args=|with\b.*--[a-z]"
+    r"|\bdaemon\.json\b.*[:=]|[:=] ?(?:true|false)\b.*\bdaemon\.json\b"
+)
 #: A line of daemon.json, as grep shows it.
 _ROW = re.compile(r"\s*\"(?P<key>[a-z0-9-]+)\":\s*(?P<value>true|false|\"[^\"\\\x00-\x1f]*\")\s*,?\s*")
 #: ExecStart= of a unit, and lines of ps and systemctl status; in prose, it may be advice.
@@ -46,6 +62,8 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         )
     if not _HINT.search(text):
         return None
+    if (told := _told(text)) is not None:
+        return _segment(lines, at, at, told)
     text, last = continued(lines, at, MOST_LINES)
     words = _words(text)
     if words is None:
@@ -95,6 +113,19 @@ def _said(text: str) -> list[str] | None:
         return shlex.split(found["assigned"][1:-1]) if found["assigned"] else [found["option"]]
     except ValueError:
         return None
+
+
+def _told(text: str) -> dict[str, Any] | None:
+    """Return the setting that a sentence says is in daemon.json; None if it is not there, or others are, too."""
+    if "daemon.json" not in text:
+        return None
+    for pattern in _IN_FILE:
+        found = pattern.fullmatch(text[:1000])
+        if found is None or found["key"] not in SETTINGS or NOT_SO.search(found["before"]):
+            continue
+        if not re.search(_SETTING.replace("?P<key>", "").replace("?P<value>", ""), found["after"]):
+            return {found["key"]: found["value"] == "true"}
+    return None
 
 
 def _as_file(options: dict[str, Any]) -> dict[str, Any]:
