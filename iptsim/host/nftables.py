@@ -5,7 +5,9 @@ the verdict maps they use (libnftables-json(5)). Rules with a translation are ev
 """
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Annotated, Any
 
@@ -128,74 +130,90 @@ class RulesetEntry(Foreign):
     nftables: list[ItemEntry]
 
 
+@dataclass
+class _Table:
+    """What a source tells of one table.
+
+    Attributes:
+        rules: the statements of each rule, by chain.
+        counts: the number of rules that are shown, by chain.
+        listing: how the source shows the rules.
+        sets: the elements of sets and maps, by name.
+        maps: those of maps alone.
+        full: the sets that have as many elements as they may.
+        changing: the sets and maps whose elements a rule changes.
+    """
+
+    rules: dict[str, list[Sequence[dict[str, Any]]]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    listing: NftListing = field(default_factory=NftListing)
+    sets: dict[str, Sequence[Any]] = field(default_factory=dict)
+    maps: dict[str, Sequence[Any]] = field(default_factory=dict)
+    full: set[str] = field(default_factory=set)
+    changing: set[str] = field(default_factory=set)
+
+    def add_rule(self, rule: RuleEntry) -> None:
+        """Add a rule, or a placeholder for rules that are not shown, to its chain."""
+        comment = ({"comment": rule.comment},) if rule.comment else ()
+        rules = self.rules.setdefault(rule.chain, [])
+        rules.append((*comment, *rule.expr))
+        if gap_of(rule.expr) is None:
+            self.counts[rule.chain] += 1
+            self.listing.rules[rule.chain, self.counts[rule.chain]] = _listed(rule, rules[-1])
+        self.changing.update(_updated(rule.expr))
+
+    def add_set(self, found: MapEntry, *, is_map: bool) -> None:
+        """Add a set or a map; without elements that are known for each packet, it may contain anything."""
+        if isinstance(found.size, int) and len(found.elem) >= found.size:
+            self.full.add(found.name)
+        if found.partial or gives_limits(found.stmt):
+            self.sets.pop(found.name, None)
+            self.maps.pop(found.name, None)
+            return
+        self.sets[found.name] = found.elem
+        if is_map:
+            self.maps[found.name] = found.elem
+
+    def chain(self, chain: ChainEntry) -> NftChain:
+        """Return a base chain, with the rules that it and the chains which it calls have."""
+        return NftChain(
+            family=chain.family,
+            table=chain.table,
+            name=chain.name,
+            type=chain.type,
+            hook=chain.hook,
+            priority=chain.prio,
+            policy=chain.policy,
+            devices=_devices(chain.dev),
+            listing=self.listing,
+            effects=_Effects(self).of(chain),
+            rules=tuple(_translated(chain, self)),
+        )
+
+
 def read_nftables(entry: RulesetEntry) -> NftRuleset:
     """Return the base chains of all tables, including those of iptables-nft, and what each could do."""
-    chains = [item.chain for item in entry.nftables if item.chain is not None]
-    rules: dict[tuple[str, str, str], list[Sequence[dict[str, Any]]]] = {}
-    listings: dict[tuple[str, str], NftListing] = {}
-    positions: dict[tuple[str, str, str], int] = {}
-    maps: dict[tuple[str, str, str], Sequence[Any]] = {}
-    sets: dict[tuple[str, str], dict[str, Sequence[Any]]] = {}
+    tables: dict[tuple[str, str], _Table] = defaultdict(_Table)
     tracked: set[Family] = set()
     named: dict[str, None] = {}
     uplinks: dict[str, None] = {}
-    changing: set[tuple[str, str, str]] = set()
-    full: dict[tuple[str, str], set[str]] = {}
     for item in entry.nftables:
-        if item.rule is not None:
-            arriving, leaving = (list(_interfaces(item.rule.expr, side)) for side in "io")
+        if (rule := item.rule) is not None:
+            tables[rule.family, rule.table].add_rule(rule)
+            arriving, leaving = (list(_interfaces(rule.expr, side)) for side in "io")
             named |= dict.fromkeys((*arriving, *leaving))
-            if any(_LEAVING & statement.keys() for statement in item.rule.expr):
+            if any(_LEAVING & statement.keys() for statement in rule.expr):
                 uplinks |= dict.fromkeys(leaving)
-            place = (item.rule.family, item.rule.table, item.rule.chain)
-            comment = ({"comment": item.rule.comment},) if item.rule.comment else ()
-            rules.setdefault(place, []).append((*comment, *item.rule.expr))
-            if gap_of(item.rule.expr) is None:
-                positions[place] = positions.get(place, 0) + 1
-                listing = listings.setdefault(place[:2], NftListing())
-                listing.rules[item.rule.chain, positions[place]] = _listed(item.rule, rules[place][-1])
-            if any(map(_tracks, item.rule.expr)):
-                tracked |= _FAMILIES.get(item.rule.family, frozenset())
-            changing |= {(*place[:2], name) for name in _updated(item.rule.expr)}
+            if any(map(_tracks, rule.expr)):
+                tracked |= _FAMILIES.get(rule.family, frozenset())
         elif (found := item.map or item.set) is not None:
-            of_table = (found.family, found.table)
-            named_sets = sets.setdefault(of_table, {})
-            if isinstance(found.size, int) and len(found.elem) >= found.size:
-                full.setdefault(of_table, set()).add(found.name)
-            if found.partial or gives_limits(found.stmt):
-                named_sets.pop(found.name, None)
-                maps.pop((*of_table, found.name), None)
-                continue
-            named_sets[found.name] = found.elem
-            if item.map is not None:
-                maps[*of_table, found.name] = found.elem
-    for family, table, name in changing:
-        sets.get((family, table), {}).pop(name, None)
+            tables[found.family, found.table].add_set(found, is_map=item.map is not None)
+    for table in tables.values():
+        for name in table.changing:
+            table.sets.pop(name, None)
+    chains = (item.chain for item in entry.nftables if item.chain is not None)
     return NftRuleset(
-        chains=tuple(
-            NftChain(
-                family=chain.family,
-                table=chain.table,
-                name=chain.name,
-                type=chain.type,
-                hook=chain.hook,
-                priority=chain.prio,
-                policy=chain.policy,
-                devices=_devices(chain.dev),
-                listing=listings.get((chain.family, chain.table), NftListing()),
-                effects=_Effects((chain.family, chain.table), rules, maps).of(chain),
-                rules=tuple(
-                    _translated(
-                        chain,
-                        rules,
-                        sets.get((chain.family, chain.table), {}),
-                        full.get((chain.family, chain.table), set()),
-                    )
-                ),
-            )
-            for chain in chains
-            if chain.hook is not None
-        ),
+        chains=tuple(tables[one.family, one.table].chain(one) for one in chains if one.hook is not None),
         tracked=frozenset(tracked),
         interfaces=tuple(named),
         uplinks=tuple(uplinks),
@@ -238,27 +256,20 @@ def _interfaces(statements: Iterable[Mapping[str, Any]], side: str) -> Iterator[
                 yield name
 
 
-def _translated(
-    chain: ChainEntry,
-    rules: Mapping[tuple[str, str, str], list[Sequence[dict[str, Any]]]],
-    sets: Mapping[str, Sequence[Any]],
-    full: set[str],
-) -> Iterator[tuple[Family, tuple[NftRule, ...]]]:
+def _translated(chain: ChainEntry, table: _Table) -> Iterator[tuple[Family, tuple[NftRule, ...]]]:
     """Yield the rules of a base chain for each of its address families, where they have a translation."""
     # where nft does not print the interface (in JSON before 1.0.9), the chain may be for another one
     hook = chain.hook or ""
     is_of_device = hook in ("ingress", "egress") and bool(chain.dev)
     if chain.type not in ("filter", "nat", "route") or not (hook in HOOKS or is_of_device):
         return
-    table = (chain.family, chain.table)
-    own = {name: found for (*place, name), found in rules.items() if tuple(place) == table}
     is_bridge = chain.family == "bridge"
-    if is_bridge and any(_needs_ip(rule) for found in own.values() for rule in found):
+    if is_bridge and any(_needs_ip(rule) for found in table.rules.values() for rule in found):
         return
     hook = BRIDGE + hook if is_bridge else hook
     for family in sorted(_FAMILIES["inet"] if is_of_device or is_bridge else _FAMILIES.get(chain.family, ())):
-        table_rules = Translator(own, sets, hook, nat=chain.type == "nat", full=full)
-        translated = table_rules.of(chain.name, family)
+        translator = Translator(table.rules, table.sets, hook, nat=chain.type == "nat", full=table.full)
+        translated = translator.of(chain.name, family)
         if translated is not None:
             yield family, translated
 
@@ -276,13 +287,8 @@ def _devices(value: str | list[str] | None) -> tuple[str, ...]:
 class _Effects:
     """Finds what the rules of one table can do to a packet in a base chain."""
 
-    def __init__(
-        self,
-        table: tuple[str, str],
-        rules: Mapping[tuple[str, str, str], list[Sequence[dict[str, Any]]]],
-        maps: Mapping[tuple[str, str, str], Sequence[Any]],
-    ) -> None:
-        self.table, self.rules, self.maps = table, rules, maps
+    def __init__(self, table: _Table) -> None:
+        self.table = table
         self.found: set[NftEffect] = set()
         self.chains: list[str] = []
         self.known: set[str] = set()
@@ -303,7 +309,7 @@ class _Effects:
         What a chain leaves undecided to which a base chain goes, the policy of the base chain decides (nft_do_chain).
         """
         leaves = False
-        for rule in self.rules.get((*self.table, chain), ()):
+        for rule in self.table.rules.get(chain, ()):
             for statement in rule:
                 for key, value in statement.items():
                     self._look(key, value)
@@ -355,9 +361,9 @@ class _Effects:
         if isinstance(data, str):
             # a map that is not listed may contain anything
             name = data.removeprefix("@")
-            if (*self.table, name) not in self.maps:
+            if name not in self.table.maps:
                 self.found |= {*ALL_EFFECTS}
-            elements = self.maps.get((*self.table, name), ())
+            elements = self.table.maps.get(name, ())
         for element in elements:
             verdict = element[-1] if isinstance(element, list) and element else None
             for key, inner in verdict.items() if isinstance(verdict, Mapping) else ():
