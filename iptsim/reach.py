@@ -18,7 +18,7 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation
 from iptsim.explanation.expectation import is_refused
-from iptsim.explanation.reasons import Reason
+from iptsim.explanation.reason_of import Reason
 from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.matches.multiport import Multiport
 from iptsim.extensions.matches.tcp import Tcp

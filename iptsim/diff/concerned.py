@@ -22,11 +22,11 @@ from iptsim.host.model import Host
 from iptsim.netfilter.program import Program
 from iptsim.protocols import ICMP, ICMPV6
 from iptsim.sets.landscape import Landscape
+from iptsim.sets.nat_forms import Nat, forms, swapped
 from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.space import Space
 from iptsim.sets.summaries import Among
 from iptsim.sets.traffic import Traffic
-from iptsim.sets.translated import Nat, forms, swapped
 
 #: Targets that leave addresses, ports and the protocol of a packet as they are, and those whose translation is known.
 _KEEPING = TRANSLATING | frozenset({

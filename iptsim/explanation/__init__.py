@@ -1,6 +1,6 @@
 """From a trace to an answer in words: verdict, reason code, sentences, the deciding rule."""
 
 from iptsim.explanation.explanation import Explanation, explain_trace
-from iptsim.explanation.reasons import REASONS, Reason, ReasonCode
+from iptsim.explanation.reason_of import REASONS, Reason, ReasonCode
 
 __all__ = ["REASONS", "Explanation", "Reason", "ReasonCode", "explain_trace"]

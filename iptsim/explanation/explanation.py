@@ -9,7 +9,7 @@ from iptsim.address_sets import AddressSet
 from iptsim.addresses import address_text, is_loopback
 from iptsim.errors import printable
 from iptsim.explanation.pasted import Remark, remarks_of
-from iptsim.explanation.reasons import Reason, reason_of
+from iptsim.explanation.reason_of import Reason, reason_of
 from iptsim.explanation.route_and_connection import route_and_connection
 from iptsim.explanation.story import Story, story_of
 from iptsim.glossary import Term, terms_in

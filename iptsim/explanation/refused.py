@@ -21,7 +21,7 @@ from iptsim.explanation.case import (
     published_family,
 )
 from iptsim.explanation.codes import REASONS, ReasonCode
-from iptsim.explanation.lost import lost
+from iptsim.explanation.lost_replies import lost
 from iptsim.explanation.places import place_of
 from iptsim.explanation.reason import Reason
 from iptsim.explanation.uncalled import uncalled_text

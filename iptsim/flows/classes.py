@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from iptsim.addresses import address_text
 from iptsim.errors import IptsimError
-from iptsim.explanation.reasons import Reason, reason_of
+from iptsim.explanation.reason_of import Reason, reason_of
 from iptsim.flows.cuts import COLUMNS, Cuts
 from iptsim.flows.observing import Asked, Lookup, Observed, Places, Questions, Uneven
 from iptsim.flows.twins import as_twin, is_example

@@ -20,8 +20,8 @@ from iptsim.owners import (
     ufw,
     vpn,
 )
+from iptsim.owners.by_chain_names import NAMED
 from iptsim.owners.maker import Maker
-from iptsim.owners.named import NAMED
 
 #: In the order in which a chain or rule is matched against them.
 MAKERS: tuple[Maker, ...] = (

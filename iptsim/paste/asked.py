@@ -22,7 +22,7 @@ from iptsim.paste.forms.sentences import is_name
 from iptsim.paste.logged_addresses import ADDRESS
 from iptsim.paste.pieces import Listed, Resolver
 from iptsim.paste.segments import Reading
-from iptsim.paste.shells import ELSEWHERE, ON_DEFAULT
+from iptsim.paste.where_typed import ELSEWHERE, ON_DEFAULT
 from iptsim.protocols import protocol_name
 
 #: Networks with longer prefixes have no other machines.

@@ -15,7 +15,7 @@ from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Listed
 from iptsim.paste.prefixes import COMPOSED
 from iptsim.paste.prompts import prompt_of
-from iptsim.paste.shells import ELSEWHERE
+from iptsim.paste.where_typed import ELSEWHERE
 
 #: Ports of services that only programs connect to, no browsers, and words in the names of their images.
 _SERVICES: dict[int, tuple[str, ...]] = {

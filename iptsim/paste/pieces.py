@@ -198,7 +198,7 @@ class Ask:
         fields: the fields.
         line: its line.
         container: the name or ID of the container that sends it; "" for one that is not named, None for none; or
-            another machine (:data:`iptsim.paste.shells.ELSEWHERE`).
+            another machine (:data:`iptsim.paste.where_typed.ELSEWHERE`).
         error: how the connection failed: "refused", "timeout", "unreachable"; "" if that is not shown.
         composed: Compose names the container by its service: it is on a network of its project.
     """

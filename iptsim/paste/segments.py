@@ -18,8 +18,8 @@ from iptsim.paste.given import Given, given_by
 from iptsim.paste.lines import Line, commented, quoted_commands
 from iptsim.paste.pieces import Ask, ChainItem, Piece, Rules, Segment, Warned
 from iptsim.paste.shell import is_down
-from iptsim.paste.shells import of_one_machine
 from iptsim.paste.splitting import split
+from iptsim.paste.where_typed import of_one_machine
 
 #: Forms that say which connection failed for somebody.
 CLIENTS = (failures.FORM, sentences.FORM)

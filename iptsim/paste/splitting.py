@@ -8,7 +8,7 @@ from iptsim.paste.forms import finders
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Rules, Segment, Settings
 from iptsim.paste.prompts import Command, command_of
-from iptsim.paste.shells import container_of
+from iptsim.paste.where_typed import container_of
 
 #: A program in a container that prints its addresses or routes.
 _SHOWS = re.compile(r"\s[\"']?(?:ip\s+(?:-\S+\s+)*[alr]|ifconfig\b|route\b|netstat\b)|[;&]\s*ip\s")

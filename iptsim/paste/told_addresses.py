@@ -26,8 +26,8 @@ from iptsim.paste.forms import sentences
 from iptsim.paste.lines import Line
 from iptsim.paste.logged_addresses import ADDRESS
 from iptsim.paste.pieces import Ask, Listed, Segment, Settings
-from iptsim.paste.shells import ELSEWHERE
 from iptsim.paste.unaddressed import with_subnet
+from iptsim.paste.where_typed import ELSEWHERE
 
 _HOST = r"(?:docker[ -]?)?(?:host|server|machine|nas)(?:'s)?"
 _TOLD = re.compile(

@@ -9,7 +9,7 @@ from iptsim.host.pasted_services import UnresolvedName
 from iptsim.paste.lines import Line
 from iptsim.paste.prefixes import COMPOSED
 from iptsim.paste.prompts import command_of
-from iptsim.paste.shells import container_of
+from iptsim.paste.where_typed import container_of
 
 _NAME = r"[\"'`‘“(]*(?P<name>[A-Za-z0-9][\w.-]*)"
 _FAILED = (

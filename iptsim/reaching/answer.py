@@ -26,10 +26,10 @@ from iptsim.sets.fates import Fate, fates
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.limits import MOST_WAYS
 from iptsim.sets.lines import WIDENED
+from iptsim.sets.nat_forms import Nat, forms
 from iptsim.sets.packets import OutsideError, PacketSet, union
 from iptsim.sets.space import Space
 from iptsim.sets.summaries import Among
-from iptsim.sets.translated import Nat, forms
 from iptsim.shown import Framed
 from iptsim.sources import load_host
 

@@ -15,7 +15,7 @@ from iptsim.host.containers import Container
 from iptsim.host.kube_services import address_of, service_ports
 from iptsim.host.port_runs import SHORTEST
 from iptsim.languages import say
-from iptsim.owners.lists import jails, zones
+from iptsim.owners.zones_and_jails import jails, zones
 from iptsim.protocols import TCP, protocol_name
 from iptsim.render.console import assumed_lines, padded
 

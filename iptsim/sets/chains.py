@@ -19,7 +19,6 @@ from iptsim.dump.rule import Rule
 from iptsim.extensions.ports import merges_ports
 from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import Program
-from iptsim.sets.aside import Aside
 from iptsim.sets.callers import Callers, Lasting, lasting
 from iptsim.sets.costs import Costs, constrained, too_many
 from iptsim.sets.effects import Effect, Place, effects, touched
@@ -29,6 +28,7 @@ from iptsim.sets.rule_conditions import RuleConditions, RulePlace
 from iptsim.sets.sharing import Alike
 from iptsim.sets.space import Known, Space, TooManyNodesError
 from iptsim.sets.summaries import Among, OfCall, Outcome, RuleSets, Summary, added
+from iptsim.sets.unrelated_rules import UnrelatedRules
 
 #: The maximum number of combinations of rewritten fields in one chain.
 _MOST_STATES = 4096
@@ -76,7 +76,7 @@ class Chains:
         self._bases: dict[Node, bool] = {}
         #: by table: the hooks from which packets reach each chain
         self._hooks = cache(program.graph.reaching_hooks)
-        self._asides: dict[str, Aside] = {}
+        self._unrelated: dict[str, UnrelatedRules] = {}
         self._conditions = RuleConditions(space, self.known)
         self._effects: dict[Hashable, list[Effect]] = {}
         self._following = Following(space.layout)
@@ -408,11 +408,11 @@ class Chains:
             else:
                 summary.end(outcome, reached & inside)
 
-    def _aside(self, table: str) -> Aside | None:
+    def _unrelated_rules(self, table: str) -> UnrelatedRules | None:
         """Return what tells which rules of a table match none of the packets that are summarised."""
-        if self.among is not None and table not in self._asides:
-            self._asides[table] = Aside(self.among.at(table))
-        return self._asides.get(table)
+        if self.among is not None and table not in self._unrelated:
+            self._unrelated[table] = UnrelatedRules(self.among.at(table))
+        return self._unrelated.get(table)
 
     def _is_base(self, node: Node) -> bool:
         found = self._bases.get(node)
@@ -434,7 +434,7 @@ class Chains:
 
         Those of packets that are not summarised may be missing.
         """
-        aside = self._aside(node.place) if called else None
+        aside = self._unrelated_rules(node.place) if called else None
         if prepared.rule.refused or (aside is not None and aside(prepared, rewriting.changed)):
             return self.space.nothing
         match, tested = self.space.everything, self._tested.setdefault(node, set())

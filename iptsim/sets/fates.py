@@ -27,9 +27,9 @@ from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS
 from iptsim.question.model import STATES, Question
 from iptsim.sets.addressed import addressed
 from iptsim.sets.arrivals import Arrivals
-from iptsim.sets.crossing import crossed
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.limits import MOST_WAYS
+from iptsim.sets.memberships import crossed
 from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.senders import Class, Classes, Sender, no_machines_behind, senders_of
 from iptsim.sets.space import Space

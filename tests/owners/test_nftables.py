@@ -17,8 +17,8 @@ from iptsim.findings import lint
 from iptsim.host import load_host
 from iptsim.host.model import Host
 from iptsim.owners.chain_owners import chain_owners
-from iptsim.owners.lists import zones
 from iptsim.owners.rule_owners import authorship, rulesets_of
+from iptsim.owners.zones_and_jails import zones
 from iptsim.sources import loads_host
 from tests.docker.hosts import FIXTURES
 

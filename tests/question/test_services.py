@@ -11,7 +11,7 @@ import iptsim
 from iptsim.errors import UsageError
 from iptsim.host import load_host
 from iptsim.host.kube_services import service_ports
-from iptsim.owners.lists import jails, zones
+from iptsim.owners.zones_and_jails import jails, zones
 from tests.docker.hosts import FIXTURES
 
 KUBE = FIXTURES / "hosts/kube"

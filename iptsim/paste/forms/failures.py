@@ -15,7 +15,7 @@ from iptsim.paste.complaint import error_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Segment
 from iptsim.paste.prompts import Command, command_of, prompt_of
-from iptsim.paste.shells import (
+from iptsim.paste.where_typed import (
     ELSEWHERE,
     ON_DEFAULT,
     container_of,

@@ -23,7 +23,7 @@ from iptsim.paste.complaint import FAILS, error_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Segment
 from iptsim.paste.prompts import Command, command_of
-from iptsim.paste.shells import ELSEWHERE
+from iptsim.paste.where_typed import ELSEWHERE
 
 #: The name of the form.
 FORM = "a sentence about a failed connection"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iptsim.sets.crossing import crossed
+from iptsim.sets.memberships import crossed
 from iptsim.sets.space import Space
 from tests.thoroughness import property_tests
 

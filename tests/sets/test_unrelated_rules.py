@@ -7,9 +7,9 @@ from random import Random
 import pytest
 
 from iptsim.dump.chain_graph import Node
-from iptsim.sets.aside import Aside
 from iptsim.sets.chains import Chains
 from iptsim.sets.space import Space
+from iptsim.sets.unrelated_rules import UnrelatedRules
 from tests.sets.test_chains import program
 
 
@@ -32,7 +32,7 @@ def test_a_rule_is_aside_if_it_is_about_neither_a_request_nor_its_reply(rule: st
     request = tcp & space.where("src", client) & space.where("dport", ((80, 80),))
     reply = tcp & space.where("dst", client) & space.where("sport", ((80, 80),))
     (prepared,) = Chains(space, rules).prepared(Node("filter", "FORWARD"))
-    assert Aside(request | reply)(prepared, ()) is aside
+    assert UnrelatedRules(request | reply)(prepared, ()) is aside
 
 
 def test_what_is_aside_matches_none_of_the_packets() -> None:
@@ -48,7 +48,7 @@ def test_what_is_aside_matches_none_of_the_packets() -> None:
     ]
     chains = Chains(space, program(*lines))
     asked = space.where("src", ((0x40000000, 0x4FFFFFFF),)) | space.where("dst", ((0xC0000000, 0xC00000FF),))
-    aside, node = Aside(asked), Node("filter", "FORWARD")
+    aside, node = UnrelatedRules(asked), Node("filter", "FORWARD")
     told = {True: 0, False: 0}
     for prepared in chains.prepared(node):
         is_aside = aside(prepared, ())

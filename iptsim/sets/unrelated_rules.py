@@ -15,7 +15,7 @@ _KEYS = ("src", "dst", "proto", "sport", "dport")
 _MOST_BOXES, _MOST_NODES = 8, 1000
 
 
-class Aside:
+class UnrelatedRules:
     """Tells of rules that they match none of some packets.
 
     Args:
