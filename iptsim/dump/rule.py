@@ -28,13 +28,20 @@ class Counters(NamedTuple):
 
 @dataclass(slots=True)
 class Jump:
-    """`-j CHAIN` or `-g CHAIN`: continue in a user chain, with return (jump) or without (goto)."""
+    """`-j CHAIN` or `-g CHAIN`: continue in a user chain, with return (jump) or without (goto).
+
+    Attributes:
+        within: the chain contains the statements of the rule itself, which is one of nftables.
+    """
 
     chain: str
     goto: bool = False
+    within: bool = False
 
     def says(self) -> Message:
         """Return the action in words."""
+        if self.within:
+            return message("continue with its statements (chain {chain})", chain=self.chain)
         if self.goto:
             return message("go to chain {chain} without returning", chain=self.chain)
         return message("jump to chain {chain}", chain=self.chain)

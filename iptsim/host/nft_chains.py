@@ -33,6 +33,8 @@ class NftRule(NamedTuple):
         proxy: the transparent proxy that must serve the packet.
         gap: it represents rules that are not shown: "some", or "all" rules of the chain; "" for a rule.
         unread: its statement without an equivalent in iptables, which changes packets or where they go.
+        part: the chain of its own that contains this statement of the rule; "" where it is in `chain`.
+        checked: the options that the rule checked before this statement, for what it may have changed since.
     """
 
     chain: str
@@ -44,6 +46,8 @@ class NftRule(NamedTuple):
     proxy: NftProxy | None = None
     gap: Literal["", "some", "all"] = ""
     unread: str = ""
+    part: str = ""
+    checked: tuple[str, ...] = ()
 
 
 class NftListed(NamedTuple):

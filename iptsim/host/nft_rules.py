@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from iptsim.addresses import Family
 from iptsim.extensions.targets.nfqueue import queue_words
+from iptsim.host.nft_alternatives import CHANGEABLE, Action, Alternative, alternatives
 from iptsim.host.nft_chains import NftProxy, NftRule
 from iptsim.host.nft_changes import header_change, is_constant, is_quiet, mark_change, zone_change
 from iptsim.host.nft_conditions import Conditions
@@ -65,21 +65,10 @@ _MAXSEG = {"tcp option": {"name": "maxseg", "field": "size"}}
 #: Targets that read the mark of a connection; in nftables, the rule ends if there is none (nft_ct_get_eval).
 _READS_CONNECTION = re.compile(r"-j CONNMARK (?:--restore|--set-xmark \S+/(?!0xffffffff$))")
 _HAS_CONNECTION = "-m conntrack ! --ctstate INVALID,UNTRACKED"
-#: Matches whose result a rule may change, and which targets change it.
-_CHANGEABLE: frozenset[str] = frozenset({"connmark", "conntrack", "dscp", "hl", "mark", "ttl"})
-_CHANGES = (
-    (re.compile(r"-j (?:MARK|CONNMARK --restore)"), {"mark"}),
-    (re.compile(r"-j CONNMARK --s"), {"connmark"}),
-    (re.compile(r"-j CT"), {"connmark", "conntrack"}),
-    (re.compile(r"-j (?:HL|TTL)"), {"hl", "ttl"}),
-    (re.compile(r"-j DSCP"), {"dscp"}),
-)
 #: Keys of maps that no field of the packet decides.
 _BY_CHANCE = frozenset({"jhash", "numgen", "symhash"})
 #: The most numbers by chance that a mark may be set to.
 _MOST_NUMBERS = 64
-#: The maximum number of alternatives of a rule; those for the services of a cluster are some thousands.
-_MOST = 30_000
 
 
 class Translator:
@@ -123,20 +112,18 @@ class Translator:
                         found.append(NftRule(chain, 0, "", gap=gap))
                         continue
                     position += 1
-                    for words, called, checked in self._read(statements, family):
-                        if called and called not in known:
-                            known.add(called)
-                            chains.append(called)
-                        hidden, also = " ".join(checked.hidden), tuple(checked.also)
-                        rule = NftRule(chain, position, words, hidden, called, also, checked.proxy)
-                        found.append(rule._replace(unread=checked.unread))
+                    for comment, one in self._read(statements, family, f"{chain} {position}"):
+                        if one.called and one.called not in known:
+                            known.add(one.called)
+                            chains.append(one.called)
+                        found.append(_placed(chain, position, comment, one))
         except UntranslatableError:
             return None
         return tuple(found)
 
     def _read(
-        self, statements: Sequence[dict[str, Any]], family: Family
-    ) -> Iterator[tuple[str, str, Conditions]]:
+        self, statements: Sequence[dict[str, Any]], family: Family, place: str
+    ) -> Iterator[tuple[str, Alternative]]:
         """Yield the alternatives of a rule; ports of any protocol are known only of those that have ports."""
         for has_ports in (True, False) if compares_bare_ports(statements) else (None,):
             rule = _Rule(self, family)
@@ -144,7 +131,8 @@ class Translator:
                 rule.conditions.only(sorted(TRANSPORTS))
             elif has_ports is not None:
                 rule.conditions.also += [f"! -p {name}" for name in sorted(TRANSPORTS)]
-            yield from rule.read(statements)
+            for one in rule.read(statements, place):
+                yield rule.comment, one
 
 
 def gap_of(statements: Sequence[Mapping[str, Any]]) -> Literal["some", "all"] | None:
@@ -153,20 +141,15 @@ def gap_of(statements: Sequence[Mapping[str, Any]]) -> Literal["some", "all"] | 
     return None if not isinstance(gap, str) else "all" if gap == "all" else "some"
 
 
-class _Action(NamedTuple):
-    """What a statement of a rule does.
-
-    Attributes:
-        more: alternative conditions of its own.
-        target: its target.
-        called: the chain that it calls; empty for none.
-        conditions: those before it.
-    """
-
-    more: list[str]
-    target: str
-    called: str
-    conditions: Conditions
+def _placed(chain: str, position: int, comment: str, found: Alternative) -> NftRule:
+    """Return an alternative of a rule with its place."""
+    words = " ".join(filter(None, (found.words, "" if COMMENT in found.words else comment, found.target)))
+    rule = NftRule(chain, position, words, called=found.called, part=found.part, checked=found.checked)
+    if (checked := found.conditions) is None:
+        return rule
+    return rule._replace(
+        hidden=" ".join(checked.hidden), also=tuple(checked.also), proxy=checked.proxy, unread=checked.unread
+    )
 
 
 class _Rule:
@@ -179,15 +162,19 @@ class _Rule:
         #: the field that a map looked up, and the keys with which a packet continues; None without a map
         self._map_keys: tuple[Any, list[Any]] | None = None
 
-    def read(self, statements: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str, Conditions]]:
-        """Yield the alternatives of a rule: its options, the chain that it calls, its further conditions.
+    def read(self, statements: Sequence[dict[str, Any]], place: str) -> list[Alternative]:
+        """Return the alternatives of a rule.
 
         A statement depends on the conditions before it alone; each becomes a rule.
+
+        Args:
+            statements: of the rule.
+            place: its chain and position.
 
         Raises:
             UntranslatableError: a statement has no translation.
         """
-        actions: list[_Action] = []
+        actions: list[Action] = []
         for statement in statements:
             if NEVER in self.conditions.options:
                 break  # no packet of this family comes here
@@ -207,7 +194,7 @@ class _Rule:
                     self.conditions.hidden.append(counting_words({key: value}) or key)
                 elif key == "tproxy":
                     self._proxy(value)
-                    actions.append(_Action([], "", "", self.conditions.copy()))
+                    actions.append(Action([], "", "", self.conditions.copy()))
                 elif key == "vmap":
                     actions += self._vmap(value)
                     self._map_keys = self._continuing(value)
@@ -215,29 +202,13 @@ class _Rule:
                     actions += self._mapped(key, value)
                     self._map_keys = self._keys(value)
                 elif key != "continue":
-                    actions.append(_Action(*self._action(key, value), self.conditions.copy()))
+                    actions.append(Action(*self._action(key, value), self.conditions.copy()))
                     self._after(actions[-1].target)
             if self.conditions.unread:
                 break  # what follows depends on it
         if len(actions) > 1 and any("-j TCPMSS" in one.target for one in actions):
             raise UntranslatableError  # the option that it changes may be missing
-        made: list[tuple[_Action, str]] = []
-        changed: set[str] = set()
-        for action in actions:
-            more = [action.more] if action.more else []
-            before, called = len(made), self._called_changes(action)
-            for parts in product(*action.conditions.alternatives, *more):
-                words = " ".join(filter(None, parts))
-                checked = _CHANGEABLE.intersection(" ".join((words, *action.conditions.also)).split())
-                if len(made) == _MOST or checked & changed:
-                    raise UntranslatableError
-                made.append((action, words))
-                changed |= called
-            if len(made) > before:
-                changed = changed.union(*(on for found, on in _CHANGES if found.match(action.target)))
-        for action, words in made:
-            comment = "" if COMMENT in words else self.comment
-            yield " ".join(filter(None, (words, comment, action.target))), action.called, action.conditions
+        return alternatives(actions, self._called_changes, place)
 
     def _after_map(self) -> None:
         """Restrict the rule to the packets that continue after a map, as a key that it lacks ends the rule."""
@@ -272,10 +243,10 @@ class _Rule:
         if _READS_CONNECTION.search(target):
             self.conditions.options.append([_HAS_CONNECTION])
 
-    def _called_changes(self, action: _Action) -> frozenset[str]:
+    def _called_changes(self, action: Action) -> frozenset[str]:
         """Return what a called chain may change before it returns."""
         return (
-            _CHANGEABLE
+            CHANGEABLE
             if action.called and action.target.startswith("-j") and self.table.changes
             else frozenset()
         )
@@ -354,7 +325,7 @@ class _Rule:
             self.conditions.options.append(NEVER)
         return reject_words(value, self.family)
 
-    def _mapped(self, key: str, value: Any) -> Iterator[_Action]:
+    def _mapped(self, key: str, value: Any) -> Iterator[Action]:
         """Yield the translations, or the changes, whose address, port or value comes from a map."""
         field = _mapped_field(value)
         if field is None or not (
@@ -379,7 +350,7 @@ class _Rule:
                 raise UntranslatableError
             target = self._target(key, about)
             conditions.unread = self.conditions.unread
-            yield _Action(options, target, "", conditions)
+            yield Action(options, target, "", conditions)
 
     @staticmethod
     def _with_ports(
@@ -392,7 +363,7 @@ class _Rule:
         pairs = zip(addresses, numbers, strict=True)
         return [[one, {"concat": [address, port]}] for (one, address), (_, port) in pairs]
 
-    def _vmap(self, value: Any) -> Iterator[_Action]:
+    def _vmap(self, value: Any) -> Iterator[Action]:
         """Yield the elements of a verdict map."""
         if not isinstance(value, Mapping):
             raise UntranslatableError
@@ -408,7 +379,7 @@ class _Rule:
             for verdict, inner in verdicts.items():
                 if verdict != "continue":
                     _, target, called = self._action(verdict, inner)
-                    yield _Action(options, target, called, conditions)
+                    yield Action(options, target, called, conditions)
 
     def _map(self, value: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[Any]]:
         """Return what a map looks up, and its elements: last the one for all other packets."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import ClassVar
+
+from pydantic import InstanceOf
 
 from iptsim.addresses import Family
 from iptsim.dump import loads
@@ -12,12 +15,34 @@ from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.errors import IptsimError
 from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import GAP, Hidden, HiddenTarget, rules_not_shown
+from iptsim.extensions.predicates import Predicate
 from iptsim.host.nft_chains import NftChain, NftRule
-from iptsim.languages import Message, message
+from iptsim.languages import Message, Text, message, message_joined
 
 #: Conditions that match depending on the packets before.
 _COUNTS = ("ct count", "limit", "meter", "quota")
 _HASHES = ("jhash", "symhash")
+
+
+class Checked(Match):
+    """Conditions that a rule of nftables checked before it changed what they check; they need not match any more."""
+
+    #: no `-m` loads it
+    name: ClassVar[str] = ""
+
+    conditions: tuple[InstanceOf[Match], ...]
+
+    def save(self) -> str:
+        """Return nothing, as no condition is left."""
+        return ""
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return nothing, as it matches every packet."""
+        return ()
+
+    def says(self) -> Text:
+        """Return which packets there are."""
+        return message_joined(", ", filter(None, (one.says() for one in self.conditions)))
 
 
 @lru_cache(maxsize=512)
@@ -30,7 +55,7 @@ def ruleset_of(chain: NftChain, family: Family) -> Ruleset | None:
     if rules is None or chain.name is None or chain.policy is None or chain.hook is None:
         return None
     called = (one.called for one in rules if one.called)
-    names = list(dict.fromkeys([chain.name, *(one.chain for one in rules), *called]))
+    names = list(dict.fromkeys([chain.name, *(one.part or one.chain for one in rules), *called]))
     title = f"{chain.family} {chain.table}"
     table = Table(title)
     for name in names:
@@ -40,7 +65,7 @@ def ruleset_of(chain: NftChain, family: Family) -> Ruleset | None:
         rows = {kind: iter(found.rules()) for kind, found in loaded.items()}
         for of in _in_order(rules, names):
             rule = next(rows[_kind(of, chain)])
-            table.chains[of.chain].rules.append(_placed(rule, of, title, names, chain, family))
+            table.chains[of.part or of.chain].rules.append(_placed(rule, of, title, names, chain, family))
     except IptsimError:
         return None  # nothing that iptables accepts
     # nft_do_chain: an empty chain that is called returns
@@ -59,7 +84,7 @@ def _hook(chain: NftChain) -> str:
 
 def _in_order(rules: Iterable[NftRule], names: list[str]) -> list[NftRule]:
     places = {name: place for place, name in enumerate(names)}
-    return sorted(rules, key=lambda rule: places[rule.chain])
+    return sorted(rules, key=lambda rule: places[rule.part or rule.chain])
 
 
 def _kind(rule: NftRule, chain: NftChain) -> str:
@@ -73,7 +98,7 @@ def _dump(rules: Iterable[NftRule], names: list[str], chain: NftChain) -> str:
     tables: dict[str, list[str]] = {}
     for one in _in_order(rules, names):
         words = one.words.removesuffix(one.called) + numbers[one.called] if one.called else one.words
-        tables.setdefault(_kind(one, chain), []).append(f"-A {numbers[one.chain]} {words}")
+        tables.setdefault(_kind(one, chain), []).append(f"-A {numbers[one.part or one.chain]} {words}")
     chains = [f":{number} - [0:0]" for number in numbers.values()]
     return "".join("\n".join([f"*{name}", *chains, *lines, "COMMIT", ""]) for name, lines in tables.items())
 
@@ -109,10 +134,15 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
             settle=f"--assume {chain.family}:{chain.table}:{of.chain}:{of.position}=yes",
         )
     if isinstance(target, Jump):
-        target = Jump(names[int(target.chain.removeprefix("chain-"))], target.goto)
+        called = names[int(target.chain.removeprefix("chain-"))]
+        target = Jump(called, target.goto, within=called.startswith(f"{of.chain} {of.position}."))
     matches = rule.matches
     for words in of.also:
         matches += _conditions(words, family)
+    if of.checked:
+        matches += (
+            Checked(conditions=tuple(one for words in of.checked for one in _conditions(words, family))),
+        )
     if of.proxy is not None:
         from iptsim.extensions.targets.tproxy import to_proxy
 

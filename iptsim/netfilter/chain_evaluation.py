@@ -101,7 +101,8 @@ def _call(
     """
     rule, jump = prepared.rule, prepared.jump
     assert jump is not None
-    add_step(kernel, context, prepared, ("GOTO:" if jump.goto else "JUMP:") + jump.chain, depth=depth)
+    if not jump.within:
+        add_step(kernel, context, prepared, ("GOTO:" if jump.goto else "JUMP:") + jump.chain, depth=depth)
     called = program.called(rule, jump)
     if called is None:
         raise RulesetError(

@@ -119,7 +119,10 @@ def test_statements_that_change_the_header(name: str, value: Any, expected: str 
 
 def test_what_is_checked_before_a_change_is_not_checked_after_it() -> None:
     change = {"mangle": {"key": {"payload": {"protocol": "ip", "field": "ttl"}}, "value": 1}}
-    assert translated(field("ip ttl", "==", 64), change, _ACCEPT) == {6: []}
+    assert translated(field("ip ttl", "==", 64), change, _ACCEPT) == {
+        4: ["-m ttl --ttl-eq 64 -g base 1.1 ()", "-j TTL --ttl-set 1 ()", "-j ACCEPT ()"],
+        6: [],
+    }
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,14 @@ def test_what_a_rule_checks_is_not_changed_before_its_last_statement() -> None:
         "-p tcp -j MARK --set-xmark 0x1/0xffffffff ()",
         "-p tcp -j ACCEPT ()",
     ]
-    assert translated(checks, change, {"accept": None}) == {}
+    assert translated(checks, change, {"accept": None})[4] == [
+        "-m mark --mark 0x0 -g base 1.1 ()",
+        "-j MARK --set-xmark 0x1/0xffffffff ()",
+        "-j ACCEPT ()",
+    ]
+    # an alternative of the rule would check what another one has changed
+    either = {"match": {"op": "==", "left": _MARK, "right": {"set": [1, 2]}}}
+    assert translated(either, change, {"jump": {"target": "sub"}}) == {}
 
 
 def test_a_statement_depends_on_the_conditions_before_it_alone() -> None:
@@ -252,7 +259,11 @@ def test_a_statement_depends_on_the_conditions_before_it_alone() -> None:
     # the mark that it checks is changed before
     assert translated(change, {"match": {"op": "==", "left": _MARK, "right": 1}}, {"accept": None}) == {}
     other = {"match": {"op": "!=", "left": _MARK, "right": {"set": [1, 2]}}}
-    assert translated(other, change, {"accept": None}) == {}
+    assert translated(other, change, {"accept": None})[4] == [
+        "-g base 1.1 -m mark ! --mark 0x1 -m mark ! --mark 0x2 ()",
+        "-j MARK --set-xmark 0x1/0xffffffff ()",
+        "-j ACCEPT ()",
+    ]
     state = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "untracked"}}
     assert translated({"notrack": None}, state, {"drop": None}) == {}
 

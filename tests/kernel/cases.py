@@ -20,7 +20,7 @@ from iptsim.errors import IptsimError
 from iptsim.netfilter.trace import Trace
 from iptsim.protocols import ICMP, ICMPV6
 from tests.kernel.asking import Iptsim, probe_of
-from tests.kernel.compare import OPEN, Doubt, differences
+from tests.kernel.compare import OPEN, Doubt, differences, leaves
 from tests.kernel.conversation import reply
 from tests.kernel.description import Interface, Probe, World
 from tests.kernel.laboratory import Laboratory
@@ -142,8 +142,10 @@ def turns_back(world: World, source: str, observation: Observation) -> bool:
 
 
 def _goes_past(trace: Trace) -> bool:
-    """Return whether no rule of the host sees the reply, of iptsim's legs."""
-    replies = [leg for leg in trace.legs[1:] if leg.direction == "reply" and not leg.proxy]
+    """Return whether no rule of the host sees the reply, of iptsim's legs on one of the ways that it leaves open."""
+    replies = [
+        leg for way in leaves(trace) for leg in way.legs[1:] if leg.direction == "reply" and not leg.proxy
+    ]
     return any(all(step.table is None for step in leg.steps) for leg in replies)
 
 
