@@ -75,3 +75,13 @@ def parse_address(text: str) -> tuple[Family, int]:
     """
     address = ip_address(text)
     return (4 if address.version == 4 else 6), int(address)
+
+
+def is_private(family: Family, text: str) -> bool:
+    """Return whether an address is private: RFC 1918, RFC 6598, RFC 4193."""
+    address = parse_address(text)[1]
+    if family == 6:
+        return address >> 121 == 0xFC >> 1
+    return any(
+        address >> shift == first for shift, first in ((24, 10), (20, 0xAC1), (16, 0xC0A8), (22, 0x6440 >> 6))
+    )

@@ -48,6 +48,10 @@ def shell(*commands: str) -> Message:
     return _Shell(tuple(line for command in commands for line in command.split("\n")))
 
 
+#: Docker writes all its rules when it starts.
+RESTART_DOCKER = shell("systemctl restart docker")
+
+
 def passages(text: Text) -> list[Passage]:
     """Return a text in the current language, with its commands apart from its words."""
     token = _apart.set(True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from iptsim.explanation.case import Case, has_link, port_text, published_family
 from iptsim.explanation.codes import ReasonCode
 from iptsim.languages import Text, message
+from iptsim.passages import shell
 
 
 def advice_of(case: Case, code: ReasonCode) -> Text:
@@ -20,7 +21,7 @@ def advice_of(case: Case, code: ReasonCode) -> Text:
 
 def _forwarding(case: Case) -> Text:
     name = "net.ipv4.ip_forward" if case.packet.family == 4 else "net.ipv6.conf.all.forwarding"
-    return message("To let the host forward: sysctl -w {name}=1.", name=name)
+    return message("To let the host forward: {command}", command=shell(f"sysctl -w {name}=1"))
 
 
 def _hairpin(case: Case) -> Text:

@@ -18,18 +18,24 @@ def bypassed(case: Case, step: Step) -> Reason:
 
 def _bypass_text(case: Case, step: Step) -> Message:
     text = message_sentence(step.note)
+    switch = f"bridge-nf-call-ip{'6' if case.packet.family == 6 else ''}tables"
+    if step.switched_by:
+        text = message(
+            "The bridge {bridge} passes it on like an Ethernet switch; {switch} is off, so iptables never sees it.",
+            bridge=step.switched_by,
+            switch=switch,
+        )
     drop = case.icc_drop(step.switched_by) if step.switched_by else None
     if drop is None:
         return text
     return message_sentences(
         text,
-        message("icc=false and links have no effect on it."),
+        message("So icc=false and links have no effect on it."),
         message(
-            "Docker's rule against it, filter {chain} rule {position}, exists, but it sees packets of the "
-            "bridge only with bridge-nf-call-ip{family}tables=1.",
+            "Docker's DROP, filter {chain} rule {position}, would apply only with {switch}=1.",
             chain=drop.chain,
             position=drop.position,
-            family="6" if case.packet.family == 6 else "",
+            switch=switch,
         ),
     )
 

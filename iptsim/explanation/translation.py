@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iptsim.addresses import address_text
+from iptsim.addresses import address_text, is_private
 from iptsim.explanation import branches
 from iptsim.explanation.case import Case, destination_text
 from iptsim.explanation.delivery import delivered_text
@@ -67,6 +67,13 @@ def source_text(case: Case) -> Text:
         return message(
             "Table nat is not shown; unless a rule there changes the source, the other side sees {source}.",
             source=address_text(case.packet.family, case.packet.src),
+        )
+    family, source = case.packet.family, address_text(case.packet.family, case.packet.src)
+    if is_private(family, source) and not is_private(family, address_text(family, case.packet.dst)):
+        return message(
+            "No rule changes its source: the other side sees {source}, a private address. Its reply comes back only if "
+            "the other side has a route to that address; the internet has none.",
+            source=source,
         )
     return message(
         "No rule changes its source: the other side sees {source}, and its reply comes back only if the other "

@@ -16,7 +16,7 @@ from iptsim.findings.published import ask_unpublished
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, PublishedPort
 from iptsim.languages import Message, message, message_joined, message_many, message_sentences
-from iptsim.passages import shell
+from iptsim.passages import RESTART_DOCKER, shell
 from iptsim.protocols import protocol_name
 
 #: How a port is published on all IPv4 addresses.
@@ -218,7 +218,8 @@ def _containers_open(scene: Scene) -> Iterator[Finding]:
                     "Unpublished ports are closed over IPv4, but open over IPv6 to any host that has a route."
                 ),
                 message(
-                    '"ip6tables": true in daemon.json (the default since 27), then systemctl restart docker.'
+                    'Set "ip6tables": true in daemon.json (the default since 27), and restart Docker: {command}',
+                    command=RESTART_DOCKER,
                 ),
                 by6,
                 6,
@@ -279,7 +280,6 @@ def _publishing_on_ipv6(scene: Scene, publication: Publication) -> Message:
             " docker-proxy passes IPv6 connections to containers that have only IPv4."
         )
     return message(
-        "Publish them without the address 0.0.0.0, or for [::] as well: docker run -p [::]:{port}:{inside}.",
-        port=publication.port.host_port,
-        inside=publication.port.container_port,
+        "Publish them without the address 0.0.0.0, or for [::] as well: {option}",
+        option=f"-p [::]:{publication.port.host_port}:{publication.port.container_port}",
     )

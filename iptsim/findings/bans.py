@@ -9,7 +9,7 @@ from itertools import islice, takewhile
 from operator import is_not
 from typing import Any, NamedTuple
 
-from iptsim.addresses import BITS, Family, address_text
+from iptsim.addresses import BITS, Family, address_text, is_private
 from iptsim.dump.rule import Jump, Rule
 from iptsim.dump.ruleset import Chain
 from iptsim.dump.tool import tool_of
@@ -18,7 +18,7 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import hides_interfaces
 from iptsim.extensions.matches.set import Set
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.behind import SOME_CONTAINER, is_private, second_address
+from iptsim.findings.behind import SOME_CONTAINER, second_address
 from iptsim.findings.bypassed_firewalls import is_forwarded, is_on_purpose, without_nat
 from iptsim.findings.closed import at_first_sight
 from iptsim.findings.examples import header, is_for_replies, packet_for, states_of
@@ -346,7 +346,8 @@ def _unreached(scene: Scene, family: Family, chain: Chain) -> Finding:
             " INPUT since, or fail2ban could not insert its jump; its log says why."
         ),
         message(
-            "Restart the program that writes the bans: systemctl restart fail2ban. Or add the jump: {command}",
+            "Restart the program that writes the bans: {restart}. Or add the jump: {command}",
+            restart=shell("systemctl restart fail2ban"),
             command=shell(f"{tool_of(family)} -I INPUT -j {chain.name}"),
         ),
         shown if shown is not None and shown.verdict == "ACCEPT" else None,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from iptsim.addresses import BITS, Family, address_text, parse_address
+from iptsim.addresses import BITS, Family, address_text, is_private, parse_address
 from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.values import Network
@@ -276,13 +276,3 @@ def ask_from(scene: Scene, family: Family, behind: Behind, to: str, **fields: An
     """Walk a packet from a network behind the host."""
     arriving = {} if behind.address in scene.host.containers else {"in": behind.port or behind.interface}
     return scene.ask(behind.address, to, family, **arriving, **fields)
-
-
-def is_private(family: Family, text: str) -> bool:
-    """Return whether an address is private: RFC 1918, RFC 6598, RFC 4193."""
-    address = parse_address(text)[1]
-    if family == 6:
-        return address >> 121 == 0xFC >> 1
-    return any(
-        address >> shift == first for shift, first in ((24, 10), (20, 0xAC1), (16, 0xC0A8), (22, 0x6440 >> 6))
-    )

@@ -8,6 +8,7 @@ from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.containers import Network
 from iptsim.languages import message
+from iptsim.passages import shell
 
 #: Drivers that give containers interfaces beside the host's own.
 DRIVERS = frozenset({"macvlan", "ipvlan"})
@@ -40,14 +41,17 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
             ),
             (_evidence(network),),
             message(
-                "The kernel passes nothing between such an interface and the host's interface below it, and no rule can"
-                " change that. So these containers cannot use the host as their gateway or name server either."
+                "The kernel passes no packets between a {driver} interface and its parent interface, and no rule can"
+                " change that. So these containers cannot use the host as their gateway or name server either.",
+                driver=network.driver,
             ),
             message(
-                "Give the host an interface of the same driver with a route to the containers (ip link add NAME link "
-                "PARENT type {driver} mode {mode}), or connect the containers to a bridge network, too.",
-                driver=network.driver,
-                mode="bridge" if network.driver == "macvlan" else "l2",
+                "Give the host an interface of the same driver, with an address and a route to the containers:"
+                " {command}. Or connect the containers to a bridge network, too.",
+                command=shell(
+                    f"ip link add NAME link {network.options.get('parent') or 'PARENT'} type {network.driver} mode "
+                    f"{'bridge' if network.driver == 'macvlan' else 'l2'}"
+                ),
             ),
             shown,
             4,
@@ -79,10 +83,12 @@ def without_parent(scene: Scene) -> Iterator[Finding]:
                 " effect on that."
             ),
             message(
-                "Create it again with the interface of the LAN: docker network create -d {driver} -o parent=INTERFACE"
-                " --subnet SUBNET --gateway GATEWAY {network}",
-                driver=network.driver,
-                network=network.name,
+                "Create it again with the interface of the LAN: {commands}",
+                commands=shell(
+                    f"docker network rm {network.name}",
+                    f"docker network create -d {network.driver} -o parent=INTERFACE --subnet SUBNET --gateway GATEWAY "
+                    f"{network.name}",
+                ),
             ),
             None,
             4,

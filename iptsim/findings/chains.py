@@ -18,7 +18,7 @@ from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message, message_if, message_many, message_sentences
 from iptsim.owners.chain_owners import chain_owners
-from iptsim.passages import shell
+from iptsim.passages import RESTART_DOCKER, shell
 
 #: Chains of the filter table in which an ACCEPT of everything opens the host or its containers.
 _GATES = ("INPUT", "FORWARD", "DOCKER-USER")
@@ -347,7 +347,8 @@ def nat_empty(scene: Scene) -> Iterator[Finding]:
             shell(masquerade)
             if is_off
             else message(
-                "For Docker: remove iptables=false, and systemctl restart docker. For others: {command}",
+                "For Docker: remove iptables=false, and restart it: {restart}. For others: {command}",
+                restart=RESTART_DOCKER,
                 command=shell(masquerade),
             ),
             None,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.addresses import BITS, Family, address_text
+from iptsim.addresses import BITS, Family, address_text, is_private
 from iptsim.connection import Connection
-from iptsim.findings.behind import is_private
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.languages import message

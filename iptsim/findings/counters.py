@@ -18,7 +18,7 @@ from iptsim.findings.scene import Scene
 from iptsim.host.pasted import Grown, Lost
 from iptsim.languages import Message, message, message_many, message_sentences
 from iptsim.owners.rule_owners import authorship
-from iptsim.passages import shell
+from iptsim.passages import RESTART_DOCKER, shell
 
 #: At most this many counters are named.
 _SHOWN = 8
@@ -83,8 +83,9 @@ def lost(scene: Scene) -> Iterator[Finding]:
             )
             if empty
             else message(
-                "systemctl restart docker writes the rules of Docker again. For others, restart the program that wrote"
-                " them, or add them again at their old places."
+                "To write the rules of Docker again: {command}. For others, restart the program that wrote them, or add"
+                " them again at their old places.",
+                command=RESTART_DOCKER,
             ),
             None,
             family,

@@ -20,6 +20,7 @@ from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.languages import message, message_sentences
 from iptsim.owners.docker import docker_role, is_dockers
+from iptsim.passages import RESTART_DOCKER
 from iptsim.paste.docker_interfaces import link_pairs
 
 #: The form of lines that show all rules of table filter.
@@ -111,8 +112,9 @@ def _without_any(scene: Scene, family: Family) -> Finding:
             " iptables -F or iptables-restore, removes them. With iptables=false, Docker writes none."
         ),
         message(
-            "systemctl restart docker writes them again. Load other rules with iptables-restore "
-            "--noflush, and before Docker starts."
+            "To write them again: {command}. Load other rules with iptables-restore --noflush, and before Docker "
+            "starts.",
+            command=RESTART_DOCKER,
         ),
         None,
         family,
@@ -147,13 +149,15 @@ def reloaded(scene: Scene) -> Iterator[Finding]:
             " published ports are not forwarded."
         ),
         message(
-            "systemctl restart docker writes them again. In a script, flush only chains of your own, such as INPUT and"
-            " DOCKER-USER."
+            "To write them again: {command}. In a script, flush only chains of your own, such as INPUT and"
+            " DOCKER-USER.",
+            command=RESTART_DOCKER,
         )
         if flushes
         else message(
-            "systemctl restart docker writes them again. Load other rules with iptables-restore "
-            "--noflush, and before Docker starts."
+            "To write them again: {command}. Load other rules with iptables-restore --noflush, and before Docker "
+            "starts.",
+            command=RESTART_DOCKER,
         ),
         None,
         scene.families[0],

@@ -12,7 +12,7 @@ from iptsim.findings.finding import Evidence, Finding, of_line
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import FailedCommand
 from iptsim.languages import message, message_sentences
-from iptsim.passages import shell
+from iptsim.passages import RESTART_DOCKER, shell
 
 #: At most this many lines of a log are named.
 LINES_SHOWN = 3
@@ -103,8 +103,8 @@ def _docker_failed(chain: str, evidence: tuple[Evidence, ...], family: Family, *
         )
         if off
         else message(
-            "systemctl restart docker creates them again. To keep them, start or reload the other firewall before"
-            " Docker."
+            "To create them again: {command}. To keep them, start or reload the other firewall before Docker.",
+            command=RESTART_DOCKER,
         ),
         None,
         family,
@@ -183,7 +183,8 @@ def checks_of_docker(scene: Scene) -> Iterator[Finding]:
             else "",
         ),
         message(
-            "See whether it is there now: {command}. If not: systemctl restart docker",
+            "See whether it is there now: {command}. If not: {restart}",
+            restart=RESTART_DOCKER,
             command=shell("{} -t {} -nL {}".format(first.program, *chain.split())),
         ),
         None,

@@ -126,8 +126,9 @@ def _finding(scene: Scene, family: Family, title: Message, bridge: str, shown: E
         title,
         (scene.of_step(family, step),) if step is not None else (),
         message(
-            "Packets of a container to an address of the host pass INPUT, not FORWARD: those to services of the host, "
-            "to its name server, and to ports published for other networks, which docker-proxy answers."
+            "A container's packets to an address of the host go through INPUT, not FORWARD. They include those to "
+            "services of the host, to its name server, and to ports published for other networks, where docker-proxy "
+            "listens."
         ),
         opening(scene, family, bridge, command),
         shown,

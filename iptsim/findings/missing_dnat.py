@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from iptsim.addresses import Family, address_text, endpoint_text
+from iptsim.addresses import Family, address_text, endpoint_text, is_private
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.verdicts import TRANSLATING_SOURCE
-from iptsim.findings.behind import is_private
 from iptsim.findings.examples import header
 from iptsim.findings.finding import SHOWN, Finding, filtered_at, of_rule
 from iptsim.findings.remedy import first_that_mends

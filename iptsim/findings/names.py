@@ -14,6 +14,7 @@ from iptsim.findings.scene import Scene
 from iptsim.host.containers import Container
 from iptsim.host.pasted_services import UnresolvedName
 from iptsim.languages import Message, message, message_joined
+from iptsim.passages import shell
 from iptsim.question.places import called, is_named, why_unresolved
 
 #: A name in DNS, below a domain of two letters or a common one.
@@ -118,14 +119,12 @@ def _remedy(case: _Case) -> Message:
     own = [key for key in case.target.endpoints if key != "bridge"]
     if own:
         return message(
-            "Put both on one network: docker network connect {network} {container}, or the same networks: in the"
-            " Compose file.",
-            network=own[0],
-            container=case.askers[0].name,
+            "Put both on one network: {command}. In a Compose file, give both the same network.",
+            command=shell(f"docker network connect {own[0]} {case.askers[0].name}"),
         )
     return message(
-        "Start both on a network of your own: docker network create NAME, then docker run --network NAME. For a"
-        " Compose file, Docker creates one."
+        "Create a network: {command}. Start both with --network NAME. For a Compose file, Docker creates one.",
+        command=shell("docker network create NAME"),
     )
 
 

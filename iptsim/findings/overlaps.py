@@ -15,6 +15,10 @@ from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.members import Prefix
 from iptsim.host.namespace import Interface, Route
 from iptsim.languages import message, message_joined
+from iptsim.passages import shell
+
+#: Creates a network with a subnet of one's choice.
+_CREATE = shell("docker network create --subnet SUBNET NAME")
 
 
 def with_other_networks(scene: Scene) -> Iterator[Finding]:
@@ -115,8 +119,9 @@ def _no_subnet(covering: list[Route], *, is_old: bool) -> Finding:
             " up fail while the VPN is up; networks that exist already remain."
         ),
         message(
-            "Give the network a subnet of its own, outside the VPN's networks: docker network create --subnet, or"
-            " in a Compose file under ipam. For all new networks: default-address-pools in daemon.json."
+            "Give the network a subnet of its own, outside the VPN's networks: {command}. In a Compose file, the subnet"
+            " is under ipam. For all new networks: default-address-pools in daemon.json.",
+            command=_CREATE,
         ),
         None,
         4,
@@ -202,8 +207,9 @@ def _finding(family: Family, own: Route, other: Route) -> Finding:
             device=device,
         ),
         message(
-            "Create the network again with another subnet: docker network create --subnet, or in a Compose file under"
-            ' ipam. For all new networks: "default-address-pools" in daemon.json, "bip" for docker0.'
+            "Create the network again with another subnet: {command}. In a Compose file, the subnet is under ipam."
+            ' For all new networks: "default-address-pools" in daemon.json, "bip" for docker0.',
+            command=_CREATE,
         ),
         None,
         family,

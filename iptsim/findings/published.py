@@ -15,7 +15,7 @@ from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, Network
 from iptsim.languages import Text, message, message_sentences
 from iptsim.owners.docker import docker_role, is_dockers
-from iptsim.passages import shell
+from iptsim.passages import RESTART_DOCKER, shell
 from iptsim.protocols import TCP, protocol_name
 
 
@@ -121,8 +121,9 @@ def _accepted_before(
             "evaluated, and the packet goes to the host itself."
         ),
         message(
-            "Move Docker's jump to the front (systemctl restart docker), or narrow {table} {chain} "
-            "rule {position} so that it does not match {outside}.",
+            "To move Docker's jump to the front: {command}. Or narrow {table} {chain} rule {position} so that it does "
+            "not match {outside}.",
+            command=RESTART_DOCKER,
             table=taken.table,
             chain=taken.chain,
             position=taken.position,
@@ -166,7 +167,7 @@ def _without_dnat(
         ),
         (scene.publishes(publication),),
         message_sentences(message("The packet keeps the host's address."), tail),
-        message("docker restart {name}, or systemctl restart docker, writes the rule again.", name=name),
+        message("To write the rule again: {command}", command=shell(f"docker restart {name}")),
         shown,
         family,
     )
@@ -217,14 +218,14 @@ def _without_accept(
             "The DNAT rule exists, but the matching ACCEPT rule in filter DOCKER does not, so the "
             "packet is dropped."
         ),
-        message("systemctl restart docker writes Docker's jumps again.")
+        message("To write Docker's jumps again: {command}", command=RESTART_DOCKER)
         if accepting
         else message(
-            "docker restart {name}, or systemctl restart docker, writes the rule again.",
-            name=publication.container.name,
-        )
-        if scene.knows_containers
-        else message("systemctl restart docker writes the rule again."),
+            "To write the rule again: {command}",
+            command=shell(f"docker restart {publication.container.name}")
+            if scene.knows_containers
+            else RESTART_DOCKER,
+        ),
         shown,
         family,
     )
@@ -336,12 +337,13 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
                 ),
                 (cause,),
                 message(
-                    "Any machine that can send packets for the containers' addresses to this host, such as any "
-                    "machine on the link, can reach all their ports."
+                    "Any machine that can send packets for the containers' addresses to this host, such as one "
+                    "on the same LAN, can reach all their ports."
                 ),
                 message(
-                    "iptables -P FORWARD DROP, with Docker's rules in place (iptables=true); Docker 28 and "
-                    "later drop such packets themselves."
+                    "With Docker's rules in place (iptables=true), let the policy drop them: {command}. Docker 28 and "
+                    "later drop such packets themselves.",
+                    command=shell("iptables -P FORWARD DROP"),
                 ),
                 shown,
                 4,

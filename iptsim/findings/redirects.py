@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from iptsim.addresses import Family, address_text, is_loopback, is_multicast
+from iptsim.addresses import Family, address_text, is_loopback, is_multicast, is_private
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
@@ -14,7 +14,7 @@ from iptsim.extensions.hidden import Hidden, hides_interfaces
 from iptsim.extensions.matches.owner import Owner
 from iptsim.extensions.targets.tproxy import Tproxy
 from iptsim.extensions.verdicts import TRANSLATING_DESTINATION
-from iptsim.findings.behind import SOME_GUEST, is_private
+from iptsim.findings.behind import SOME_GUEST
 from iptsim.findings.examples import header
 from iptsim.findings.finding import SHOWN, Finding, is_readdressed, numbers_of, of_rule, uses
 from iptsim.findings.port_forwards import is_tested_here, without_interface

@@ -207,18 +207,20 @@ def _perhaps(scene: Scene) -> Iterator[Evidence]:
         )
 
 
+_USE_LEGACY = shell("update-alternatives --set iptables /usr/sbin/iptables-legacy")
 #: What to do if no command of iptables-nft works.
 _NO_NFT = message(
-    "The kernel lacks nf_tables or a module that this iptables needs (modprobe nf_tables nft_compat), or runs rules of"
-    " iptables-legacy: update-alternatives --set iptables /usr/sbin/iptables-legacy. If the kernel was updated, reboot"
-    " first: the running kernel cannot load the modules of the new one."
+    "The kernel may lack nf_tables or a module that this iptables needs: {load}. Or it runs rules of iptables-legacy:"
+    " {legacy}. If the kernel was updated, reboot first: the running kernel cannot load the modules of the new one.",
+    load=shell("modprobe -a nf_tables nft_compat"),
+    legacy=_USE_LEGACY,
 )
 
 #: What errors of iptables are about that say nothing about the command itself.
 _ERRORS: tuple[tuple[str, Message], ...] = (
     (
         "Permission denied",
-        message("Run it as root. In a container, NET_ADMIN is needed, too: docker run --cap-add NET_ADMIN"),
+        message("Run it as root. A container needs NET_ADMIN, too: --cap-add NET_ADMIN"),
     ),
     *((start, _NO_NFT) for start in ("Could not fetch rule set", "Failed to initialize nft")),
     (
@@ -238,7 +240,8 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
         "No chain/target/match",
         message(
             "The chain does not exist (Docker's chains exist only after it has started), or the kernel lacks the module"
-            " of a match or target. List the chains of the table: iptables -t TABLE -S."
+            " of a match or target. List the chains of the table: {command}",
+            command=shell("iptables -t TABLE -S"),
         ),
     ),
     (
@@ -270,16 +273,17 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
         "_ADD failed",
         message(
             "The kernel lacks nf_tables for this chain, or its modules do not fit the running kernel. Reboot after an"
-            " update of the kernel, or use the other backend: update-alternatives --set iptables"
-            " /usr/sbin/iptables-legacy. Then restart the program that writes the rule."
+            " update of the kernel, or use the other backend: {command}. Then restart the program that writes the"
+            " rule.",
+            command=_USE_LEGACY,
         ),
     ),
     (
         "RULE_",
         message(
             "The kernel lacks a module that the rule needs (nf_tables, xt_ of a match or target, nft_compat). Load it,"
-            " reboot after an update of the kernel, or use the other backend: update-alternatives --set iptables"
-            " /usr/sbin/iptables-legacy."
+            " reboot after an update of the kernel, or use the other backend: {command}",
+            command=_USE_LEGACY,
         ),
     ),
     (
@@ -329,9 +333,9 @@ def _of_lacked(name: str, command: str) -> Message:
         if _DOCKERS_SET in command
         else "",
         message(
-            "Load the module: modprobe -a {modules}. If the kernel was updated, reboot first: the running kernel"
-            " cannot load the modules of the new one.",
-            modules=modules,
+            "Load the module: {command}. If the kernel was updated, reboot first: the running kernel cannot load the"
+            " modules of the new one.",
+            command=shell(f"modprobe -a {modules}"),
         ),
     )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.addresses import Family, address_text
+from iptsim.addresses import Family, address_text, is_private
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import HiddenTarget, hides_interfaces
 from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
-from iptsim.findings.behind import Behind, ask_outside, is_private, lans_behind, networks_behind
+from iptsim.findings.behind import Behind, ask_outside, lans_behind, networks_behind
 from iptsim.findings.examples import packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.native_chains import has_only_nftables
@@ -327,7 +327,10 @@ def leaves_private(
             ),
             _why_not(near, way_out),
         ),
-        message("{command}. Or with the whole network instead of the address.", command=shell(command)),
+        message(
+            "{command}. For all machines there, give the network instead of the address.",
+            command=shell(command),
+        ),
         shown,
         family,
     )

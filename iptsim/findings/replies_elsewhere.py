@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from iptsim.addresses import BITS, Family, address_text
+from iptsim.addresses import BITS, Family, address_text, is_private
 from iptsim.dump.ruleset import Ruleset
-from iptsim.findings.behind import is_private
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.host_traffic import TUNNEL
 from iptsim.findings.scene import SOME_PORT, Scene

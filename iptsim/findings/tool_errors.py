@@ -10,6 +10,7 @@ from iptsim.findings.finding import SHOWN, Finding, of_line
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import ToolError
 from iptsim.languages import Message, message, message_many, message_sentences
+from iptsim.passages import shell
 
 #: Programs that filter what bridges forward, and ARP.
 _BRIDGE_TOOLS = ("ebtables", "arptables")
@@ -171,18 +172,17 @@ def _advice(error: ToolError) -> Message | None:
         return _advice_on_ufw(error.why)
     if error.tool in _BRIDGE_TOOLS:
         return message(
-            "Load the module: modprobe {module}; a container needs it on its host. Or use the variant for nf_tables:"
-            " update-alternatives --set {tool} /usr/sbin/{tool}-nft",
-            module=f"{error.tool.removesuffix('s')}_{error.marked}",
-            tool=error.tool,
+            "Load the module, for a container on its host: {load}. Or use the variant for nf_tables: {use}",
+            load=shell(f"modprobe {error.tool.removesuffix('s')}_{error.marked}"),
+            use=shell(f"update-alternatives --set {error.tool} /usr/sbin/{error.tool}-nft"),
         )
     module = _MODULES.get(error.marked.partition(" ")[0])
     if module is not None and re.search(r"No such file|[Nn]ot supported", error.why):
         return message(
-            "The kernel lacks the module for {statement}: modprobe {module}, or install the package with it (on OpenWrt"
-            " kmod-nft-*).",
+            "The kernel lacks the module for {statement}. Load it: {command}. Or install the package with it (on"
+            " OpenWrt kmod-nft-*).",
             statement=error.marked.partition(" ")[0],
-            module=module,
+            command=shell(f"modprobe {module}"),
         )
     return next((advice for words, advice in _NFT if words.search(error.why)), None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from iptsim.addresses import BITS, Family, address_text
+from iptsim.addresses import BITS, Family, address_text, is_private
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
@@ -12,7 +12,7 @@ from iptsim.extensions.hidden import is_homeless
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import Network
 from iptsim.extensions.verdicts import BLOCKING, DECIDING, TRANSLATING_SOURCE
-from iptsim.findings.behind import is_private, second_address
+from iptsim.findings.behind import second_address
 from iptsim.findings.examples import arriving, header
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import first_that_mends

@@ -23,10 +23,12 @@ from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.outcome_words import outcome_list, when_text
 from iptsim.explanation.outcomes import Outcome
 from iptsim.explanation.places import decision_of, short_place_of
+from iptsim.explanation.reason import Reason
 from iptsim.explanation.story import LegVisit, NamespaceVisit
 from iptsim.extensions.hidden import is_gap
 from iptsim.languages import joined, language, say
 from iptsim.netfilter.steps import Step
+from iptsim.passages import passages
 from iptsim.protocols import ICMPV6
 from iptsim.question.options import explain_options, line_of
 from iptsim.render.console import assumed_lines, print_line
@@ -77,8 +79,7 @@ def _lines(explanation: Explanation, verbose: bool) -> Iterator[Text]:
         yield Text(printable(reason.text))
         if reason.step is not None and reason.step.table is not None:
             yield from _decided_by(reason.step)
-    if reason.advice:
-        yield Text(printable(reason.advice))
+    yield from _advice(reason)
     if before := str(explanation.before_text()):
         yield Text(before)
         if verbose and explanation.before is not None:
@@ -171,6 +172,14 @@ def _decided_by(step: Step, label: str = "") -> Iterator[Text]:
     yield line
 
 
+def _advice(reason: Reason, indent: str = "") -> Iterator[Text]:
+    """Show how the verdict is usually changed: each command in a line of its own."""
+    with language(reason.language):
+        for passage in passages(reason.remedy):
+            yield Text(f"{indent}{printable(passage.words)}")
+            yield from (Text(f"{indent}  {printable(one)}", "cyan", no_wrap=True) for one in passage.commands)
+
+
 # -- classes ---------------------------------------------------------------------------------------
 
 
@@ -181,8 +190,8 @@ def _classes(explanation: Explanation) -> Iterator[Text]:
         addresses = printable(str(addresses_text(one)))
         yield Text.assemble((f"{answer.verdict:<8}", COLOURS[answer.verdict]), (addresses, "bold"))
         yield Text(f"        {printable(answer.reason.text)}")
-        if one.is_rest and answer.reason.advice:
-            yield Text(f"        {printable(answer.reason.advice)}")
+        if one.is_rest:
+            yield from _advice(answer.reason, " " * 8)
         words = ["iptsim", "explain", explanation.host.source, *explain_options(line_of(answer.question))]
         yield Text(f"        $ {printable(shlex.join(words))}", "dim", no_wrap=True)
     yield Text("")

@@ -78,8 +78,8 @@ STORY = {
         "ACCEPT",
         "no-rules",
         "dockerd runs with iptables=false, so it wrote no rules, and there are no others: no rule blocks it. No rule "
-        "changes its source: the other side sees 172.17.0.3, and its reply comes back only if the other side has a "
-        "route to that address.",
+        "changes its source: the other side sees 172.17.0.3, a private address. Its reply comes back only if the "
+        "other side has a route to that address; the internet has none.",
         "",
     ),
     ("docker-20.10/iptables-off", "internet", "host:8080"): (
@@ -93,7 +93,7 @@ STORY = {
         "DROP",
         "ip-forward-off",
         "The host does not route between interfaces: ip_forward is 0.",
-        "To let the host forward: sysctl -w net.ipv4.ip_forward=1.",
+        "To let the host forward: sysctl -w net.ipv4.ip_forward=1",
     ),
     ("docker-28.5/forward-off", "client", "web:80"): ("ACCEPT", "icc-enabled", ICC_ON, ""),
     # to the outside, with MASQUERADE and without

@@ -618,7 +618,7 @@ def test_dockerd_that_iptables_refuses_everything(error: str, tmp_path: Path) ->
         "failed to start daemon: failed to create NAT chain DOCKER: iptables failed: iptables -t nat -N DOCKER:"
         f" {error}\n (exit status 4)\n",
     )
-    assert "modprobe nf_tables" in str(found["refused-command"].remedy)
+    assert "modprobe -a nf_tables" in str(found["refused-command"].remedy)
 
 
 def test_a_port_that_docker_failed_to_publish_is_not_open(tmp_path: Path) -> None:
