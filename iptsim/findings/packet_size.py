@@ -8,18 +8,21 @@ from typing import Any
 from iptsim.addresses import Family
 from iptsim.dump.tool import tool_of
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.finding import SHOWN, Evidence, Finding
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_line
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.host.namespace import Interface
-from iptsim.languages import message, message_joined
+from iptsim.languages import Message, Text, message, message_joined
 from iptsim.passages import shell
 
 _CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 
 
 def larger_than_uplink(scene: Scene) -> Iterator[Finding]:
-    """Find Docker's bridges whose MTU exceeds that of the uplink, unless a rule lowers the MSS of what is forwarded."""
+    """Find Docker's bridges whose MTU exceeds that of the uplink, unless a rule lowers the MSS of what is forwarded.
+
+    In a pasted text, sentences may tell them.
+    """
     for family in scene.families:
         uplink = scene.outside_interface(family)
         if scene.host.inferred or uplink is None or _is_clamped(scene, family):
@@ -33,6 +36,41 @@ def larger_than_uplink(scene: Scene) -> Iterator[Finding]:
         ]
         if large:
             yield _finding(scene, family, uplink, large)
+    if (narrow := scene.pasted.narrow_link) is not None and scene.host.inferred:
+        is_interface = any(map(str.isdigit, narrow.name))
+        link = narrow.name if is_interface else message("the {name}", name=narrow.name)
+        yield Finding(
+            "larger-than-uplink",
+            _title(message("Docker's networks"), narrow.docker, link, narrow.size),
+            (of_line(narrow.line, narrow.text),),
+            _explanation(narrow.docker),
+            message(
+                'Set "mtu": {mtu} in daemon.json (for networks that you create: --opt'
+                " com.docker.network.driver.mtu={mtu}) and create the containers again.",
+                mtu=narrow.size,
+            ),
+            None,
+            scene.families[0],
+        )
+
+
+def _title(networks: Message, size: int, uplink: Text, mtu: int) -> Message:
+    return message(
+        "Packets on {names} may have {size} bytes, but {uplink} carries only {mtu}.",
+        names=networks,
+        size=size,
+        uplink=uplink,
+        mtu=mtu,
+    )
+
+
+def _explanation(size: int) -> Message:
+    return message(
+        "The containers announce a segment size for {size} bytes, so replies are sent in packets that are"
+        " too large for the link to this host. If the network drops them, or filters the ICMP errors about"
+        " them, connections of containers open and then hang, while those of the host work.",
+        size=size,
+    )
 
 
 def _is_clamped(scene: Scene, family: Family) -> bool:
@@ -63,24 +101,12 @@ def _finding(scene: Scene, family: Family, uplink: Interface, large: list[tuple[
     names = message_joined(", ", [called(one) for one, _ in large[:SHOWN]])
     return Finding(
         "larger-than-uplink",
-        message(
-            "Packets on {names} may have {size} bytes, but {uplink} carries only {mtu}.",
-            names=names,
-            size=size,
-            uplink=uplink.name,
-            mtu=uplink.mtu,
-        ),
+        _title(names, size, uplink.name, uplink.mtu),
         tuple(
             Evidence("ip-link.json", f"{one}: mtu {mtu}")
             for one, mtu in [(uplink.name, uplink.mtu), *((one.bridge or "", mtu) for one, mtu in large)]
         ),
-        message(
-            "The containers announce a segment size for {size} bytes, so replies are sent in packets that are"
-            " too large for the link to this host. If the network drops them, or filters the ICMP errors about"
-            " them,"
-            " connections of containers open and then hang, while those of the host work.",
-            size=size,
-        ),
+        _explanation(size),
         message(
             'Set "mtu": {mtu} in daemon.json (for networks that you create: --opt com.docker.network.driver.mtu={mtu})'
             " and create the containers again; or lower the segment size of what is forwarded: {command}",

@@ -10,6 +10,7 @@ from iptsim.host.pasted_services import (
     ConfiguredPort,
     ListedPort,
     LoopbackListener,
+    NarrowLink,
     OwnLoopback,
     StoppedContainer,
     UnpublishedPort,
@@ -333,6 +334,7 @@ class Pasted:
         refused: the commands that iptables refuses.
         own_loopbacks: connections of containers to themselves that are meant for others.
         loopback_listeners: programs that listen on 127.0.0.1 only.
+        narrow_link: a link that carries less than the packets of Docker's networks.
         unpublished: ports that failed connections are for, but that no container publishes.
         stopped: containers that do not run, and that failed connections are for.
         firewalld_reloads: the commands that made firewalld write its rules again.
@@ -375,6 +377,7 @@ class Pasted:
     refused: tuple[RefusedCommand, ...] = ()
     own_loopbacks: tuple[OwnLoopback, ...] = ()
     loopback_listeners: tuple[LoopbackListener, ...] = ()
+    narrow_link: NarrowLink | None = None
     unpublished: tuple[UnpublishedPort, ...] = ()
     stopped: tuple[StoppedContainer, ...] = ()
     firewalld_reloads: tuple[Reload, ...] = ()

@@ -114,3 +114,21 @@ class StoppedContainer(NamedTuple):
     name: str
     status: str
     port: int
+
+
+class NarrowLink(NamedTuple):
+    """A link that carries less than the packets of Docker's networks, according to a pasted text.
+
+    Attributes:
+        line: the number of the line that says so.
+        text: that line.
+        name: the interface, or the kind of link: "VPN".
+        size: its MTU in bytes.
+        docker: the MTU of Docker's networks, in bytes.
+    """
+
+    line: int
+    text: str
+    name: str
+    size: int
+    docker: int

@@ -33,6 +33,7 @@ from iptsim.paste.lines import Line, decode, lines_of
 from iptsim.paste.local_services import own_loopbacks
 from iptsim.paste.logged_addresses import own_addresses, route_as_logged
 from iptsim.paste.logged_rules import add_logged, nothing_shown, rules_of
+from iptsim.paste.narrow_links import narrow_link
 from iptsim.paste.pasted import pasted
 from iptsim.paste.pieces import Ask, Facts, Listed, Resolver, Rules, Segment, Settings, Warned, Zone
 from iptsim.paste.reloads import flushed, reloads, run_after_docker
@@ -112,6 +113,8 @@ def _read(
         (one.line for found in (errors, refused, loopbacks, of_tools) for one in found),
         "an error message",
     )
+    if (narrow := narrow_link(every)) is not None:
+        telling[narrow.line] = "a sentence about the MTU"
     reading = read_texts(cleaned, telling)
     only_asked = all(segment.form in CLIENTS for segment in reading.segments)
     if only_asked and not telling and not reading.given.changes:

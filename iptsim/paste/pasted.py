@@ -34,6 +34,7 @@ from iptsim.paste.local_services import (
 )
 from iptsim.paste.logged_addresses import joined_groups
 from iptsim.paste.misspelt import misspelt_variables, quoted_commands
+from iptsim.paste.narrow_links import narrow_link
 from iptsim.paste.pieces import (
     ChainItem,
     CommandItem,
@@ -127,6 +128,7 @@ def pasted(
         refused=(*builder.maker.refused, *refused),
         own_loopbacks=loopbacks,
         loopback_listeners=tuple(loopback_listeners(lines)),
+        narrow_link=narrow_link(lines),
         unpublished=tuple(unpublished_ports(clients, listed, services, here)),
         stopped=tuple(stopped_containers(clients, lines, listed)),
         firewalld_reloads=tuple(firewalld_reloads(lines)),

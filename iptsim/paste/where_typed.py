@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from iptsim.paste.lines import Line, SameLines
-from iptsim.paste.pieces import Facts, Resolver, Rules, Segment
+from iptsim.paste.pieces import Ask, Facts, Resolver, Rules, Segment
 from iptsim.paste.prompts import Command, command_of, prompt_of
 
 #: At most this many lines may lie between a command and its message.
@@ -173,9 +173,12 @@ def of_one_machine(segments: list[Segment]) -> tuple[list[Segment], list[Segment
     """Return the segments that are about the machine of the rules, and those about another one.
 
     Each container has rules, interfaces and routes of its own. If rules of the host are shown, what was printed in a
-    container is not about the host; and the other way round, if all rules were printed in one container.
+    container is not about the host; and the other way round, if all rules were printed in one container, or without
+    rules everything that the text shows.
     """
     places = [one.place for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]
+    if not places:
+        places = [one.place for one in segments if not all(isinstance(piece, Ask) for piece in one.pieces)]
     machine = None if None in places or not places else places[0]
     mine: list[Segment] = []
     others: list[Segment] = []

@@ -10,6 +10,7 @@ import pytest
 
 import iptsim
 from iptsim.findings import Finding
+from iptsim.sources import loads_host
 from tests.findings.linting import lint
 
 CAPTURES = Path(__file__).parent.parent.parent / "fixtures/captures"
@@ -59,6 +60,44 @@ def test_no_smaller_uplink_or_a_lower_segment_size(
     sizes: dict[str, int], mangle: str, tmp_path: Path
 ) -> None:
     assert "larger-than-uplink" not in with_size(tmp_path, sizes, mangle)
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        (
+            "In Docker, large pages never load. The MTU of the ppp0 interface is 1400.",
+            "Packets on Docker's networks may have 1500 bytes, but ppp0 carries only 1400.",
+        ),
+        (
+            "My containers hang over the VPN.\n\n- `eth0`: MTU 1450\n- `docker0`: MTU 1500\n",
+            "Packets on Docker's networks may have 1500 bytes, but eth0 carries only 1450.",
+        ),
+        (
+            'docker network inspect lan shows\n    "com.docker.network.driver.mtu": "1480"\nand my VPN mtu is 1300.',
+            "Packets on Docker's networks may have 1480 bytes, but the VPN carries only 1300.",
+        ),
+    ],
+)
+def test_a_sentence_tells_a_smaller_link(text: str, title: str) -> None:
+    """Docker's networks have 1500 bytes unless an option sets another size (docs.docker.com, network drivers)."""
+    [found] = [one for one in iptsim.lint(loads_host(text)) if one.code == "larger-than-uplink"]
+    assert str(found.title) == title
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Large pages never load. The MTU of the ppp0 interface is 1400.",  # no Docker
+        "In Docker, large pages never load. The MTU of the eth0 interface is 1500.",
+        'In Docker, large pages never load. The MTU of eth0 is 1450, and daemon.json has\n  "mtu": 1450\n',
+        'In Docker, large pages never load.\n{"ifname": "wg0", "mtu": 1420}\n',
+        "In Docker, the MTU of docker0 is 1400.",
+    ],
+)
+def test_no_smaller_link_in_sentences(text: str) -> None:
+    rules = "\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n"
+    assert "larger-than-uplink" not in {one.code for one in iptsim.lint(loads_host(text + rules))}
 
 
 HOST = """\

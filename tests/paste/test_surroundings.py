@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import iptsim
-from iptsim.addresses import address_text
+from iptsim.addresses import address_text, parse_address
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
 from iptsim.paste.lines import lines_of
@@ -185,6 +185,15 @@ def test_if_all_rules_are_those_of_a_container_so_is_the_rest(tmp_path: Path) ->
     assert "172.17.0.2" in [
         address_text(4, one) for one in iptsim.load_host(path).namespace.outer_addresses(4)
     ]
+
+
+def test_if_a_text_shows_nothing_but_a_container_it_is_about_that_one() -> None:
+    host = loads_host(
+        "It can't reach the LAN:\n\ndocker exec -it vpn ip route\ndefault via 10.7.0.1 dev eth0\n"
+        "10.8.0.0/24 dev tun0 proto kernel scope link src 10.8.0.2\n"
+        "10.7.0.0/16 dev eth0 proto kernel scope link src 10.7.0.2\n"
+    )
+    assert host.namespace.has_address(*parse_address("10.8.0.2"))
 
 
 def test_ip_addr(tmp_path: Path) -> None:
