@@ -146,16 +146,24 @@ _OPTIONS = {
 }
 
 
+#: Type and code of a ping, which a question without a type is about.
+_PINGS = {"icmp": (8, 0), "ipv6-icmp": (128, 0)}
+
+
 def explain_options(line: Mapping[str, Any]) -> list[str]:
     """Return a batch line as options of `iptsim explain`, as far as they can express it.
 
     >>> explain_options({"from": "client", "to": "web", "dport": 80, "proto": "tcp", "mark": 7})
     ['--from', 'client', '--to', 'web:80', '--set', 'mark=7']
+    >>> explain_options({"from": "client", "to": "web", "proto": "icmp", "icmp_type": 8, "icmp_code": 0})
+    ['--from', 'client', '--to', 'web', '-p', 'icmp']
     """
     rest = {name: value for name, value in line.items() if name not in ("id", "reply", "verbose", "family")}
     for end, address in (("from", "src"), ("to", "dst")):
         if end not in rest and address in rest:
             rest[end] = rest.pop(address)
+    if (rest.get("icmp_type"), rest.get("icmp_code")) == _PINGS.get(str(rest.get("proto"))):
+        del rest["icmp_type"], rest["icmp_code"]
     words = ["--from", str(rest.pop("from"))] if "from" in rest else []
     if "to" in rest:
         words += ["--to", with_port(parse_endpoint(str(rest.pop("to"))), rest.pop("dport", None))]

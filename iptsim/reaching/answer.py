@@ -36,8 +36,6 @@ from iptsim.sources import load_host
 SCHEMA = "iptsim.reach/1"
 #: How many single-packet answers are examined to find the assumptions that all share.
 _ASSUMING = 20
-#: Type and code of a ping, which a question without a type is about.
-_PINGS = {4: (8, 0), 6: (128, 0)}
 #: Senders and receivers that come first, in this order.
 _FIRST = {"internet": 0, "host": 1}
 
@@ -181,8 +179,6 @@ class Reaching(Framed):
     def shortened(self, line: Mapping[str, Any]) -> dict[str, Any]:
         """Return a batch line about the same packet with names for addresses, and without redundant fields."""
         short = {name: value for name, value in line.items() if (name, value) != ("sport", DEFAULT_SPORT)}
-        if (short.get("icmp_type"), short.get("icmp_code")) == _PINGS[self.family]:
-            del short["icmp_type"], short["icmp_code"]
         if "in" in short and "src" in short:
             back = fib.lookup(self.host.namespace, self.family, parse_address(short["src"])[1])
             if back.type == "unicast" and back.device == short["in"] and not back.others:

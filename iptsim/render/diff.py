@@ -254,11 +254,12 @@ def _both(difference: Difference) -> tuple[tuple[str, Fate], tuple[str, Fate]]:
 
 
 def _why(fate: Fate) -> str:
-    """Return what decides, and why."""
-    step = fate.reason.step
-    place = f"{decision_of(step)}: " if step is not None and step.table is not None else ""
+    """Return what decides, unless the reason begins with it, and why."""
+    step, text = fate.reason.step, str(fate.reason.text)
+    place = str(decision_of(step)) if step is not None and step.table is not None else ""
+    place = "" if text.startswith(place) else f"{place}: "
     refused = say("Nothing listens there, so the connection is refused.") if fate.listening is False else ""
-    return f"{place}{sentences(fate.reason.text, refused)}"
+    return f"{place}{sentences(text, refused)}"
 
 
 def _fate_json(fate: Fate) -> dict[str, Any]:

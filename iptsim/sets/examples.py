@@ -27,8 +27,12 @@ class Examples:
         outside = outside_address(land.host, land.family)
         facing = picked(land.host.namespace, land.family, outside)
         header = [("proto", TCP), ("sport", DEFAULT_SPORT), ("dport", 80)]
-        ends = [("dst", facing), ("dst", outside)] if facing is not None else [("dst", outside)]
-        self._ends = [self._point(field) for field in ends]
+        own = [] if facing is None else [self._point(("dst", facing))]
+        #: by whether the sender's kernel picks the source; otherwise the source is the outside address, too
+        self._ends = {
+            True: [*own, self._point(("dst", outside))],
+            False: [*own, self._point(("dst", outside ^ 1))],
+        }
         #: no program can listen on port 0
         self._listened = ~self._space.point({"dport": 0}).function
         #: with and without the source: all fields at once, and one by one
@@ -54,7 +58,7 @@ class Examples:
         likely = packets & at_once
         if likely != nothing:
             packets, fields = likely, []
-        for usual in (*fields, self._listened, *self._ends):
+        for usual in (*fields, self._listened, *self._ends[picks_source]):
             likely = packets & usual
             if likely != nothing:
                 packets = likely

@@ -396,3 +396,18 @@ def test_examples_are_not_sent_to_port_0() -> None:
     ports = {one.witness["dport"] for one in answer.classes}
     assert ports
     assert 0 not in ports
+
+
+def test_the_largest_class_is_everything_else(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the policy of ufw drops differs only in sources for some ports; a whole network is banned."""
+    assert main(["reach", str(FIXTURES / "hosts/ufw"), "--from", "internet", "--to", "host"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("DROP", "ACCEPT"))]
+    assert "DROP    all ports, from 203.0.113.96/27" in lines
+    assert "ACCEPT  tcp/5432,6432, from 198.51.100.0/24" in lines
+    assert not [line for line in lines if line.startswith("DROP    tcp/5432")]
+    assert lines[-1] == "DROP    everything else"
+
+
+def test_an_example_is_not_sent_to_its_own_source() -> None:
+    for one in reach(FIXTURES / "hosts/ufw", "internet"):
+        assert one.witness["src"] != one.witness["dst"]
