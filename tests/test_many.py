@@ -166,6 +166,10 @@ def test_the_row_of_a_host_tells_what_is_odd_in_its_rules(
     assert "unknown option --dportt" in warned[str(odd)][0]
     main(["lint", str(hosts), "--summary", "--format", "csv"])
     assert "unknown option --dportt" in capsys.readouterr().out
+    main(["lint", str(hosts), "--summary"])
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[shown.index("1 warning") + 1].startswith(f"  {odd}: ")
+    assert "unknown option --dportt" in shown[shown.index("1 warning") + 1]
 
 
 def test_summary_over_hosts(hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,3 +52,12 @@ def test_addresses_told_by_routes_are_the_real_ones(tmp_path: Path) -> None:
                 if address.scope == "global"
             }
         assert found[left] == found[CAPTURES / capture]
+
+
+def test_interfaces_without_an_address_are_one_sentence_if_they_are_many(tmp_path: Path) -> None:
+    rules = "".join(f"-A FORWARD -i vlan{number} -j ACCEPT\n" for number in range(12))
+    dump = tmp_path / "iptables-save.txt"
+    dump.write_text(f"*filter\n:FORWARD DROP [0:0]\n{rules}COMMIT\n")
+    names = ", ".join(f"vlan{number}" for number in range(10))
+    about = [one for one in map(str, iptsim.load_host(dump).assumptions) if one.startswith("Rules name")]
+    assert about == [f"Rules name {names} and 2 more interfaces, whose addresses are not known."]

@@ -159,7 +159,7 @@ def _print(arguments: argparse.Namespace, summary: dict[str, Any], rows: list[di
         print_json({**summary, "results": rows})
     elif arguments.format == "text":
         console = output(arguments)
-        for line in hosts_lines(summary):
+        for line in hosts_lines(summary, rows):
             console.show(line)
     else:
         sheets = hosts_sheets(summary, rows)

@@ -11,7 +11,7 @@ from iptsim.host.members import Member, Prefix
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace, Route, prefix_mask
 from iptsim.host.wiring import LOOPBACK
-from iptsim.languages import Message, message, message_if, message_joined
+from iptsim.languages import Message, message, message_if, message_joined, message_many
 
 #: The default external address of the host, and the length of its subnet (RFC 5737, RFC 3849).
 OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
@@ -20,6 +20,8 @@ TAILSCALE = "tailscale0"
 TAILNETS = (Prefix(4, 0x64400000, 10), Prefix(6, 0xFD7A115CA1E0 << 80, 48))
 #: The name of an interface that no rule names.
 _LAN = "lan0"
+#: Up to this many interfaces without an address are named one by one.
+_NAMED = 10
 
 
 def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[InterfaceAddress]]) -> None:
@@ -99,6 +101,7 @@ def _place_others(
         for network in host.networks.values()
         for subnet in network.subnets
     }
+    unknown: list[str] = []
     for name in names:
         guessed = [one for one in evidence.tunnels.get(name, []) if one not in of_bridges]
         links = evidence.links.get(name, guessed)
@@ -118,8 +121,25 @@ def _place_others(
         elif links:
             assumed = _leads_to(name, links, guessed=bool(guessed), forwards=evidence.forwards_to_lan)
         else:
-            assumed = message("Rules name {name}, whose address is not known.", name=name)
+            unknown.append(name)
+            continue
         host.assumptions.append(assumed)
+    host.assumptions += _without_address(unknown)
+
+
+def _without_address(names: Sequence[str]) -> list[Message]:
+    """Return what is assumed about interfaces that nothing shows but their names in rules."""
+    if len(names) <= _NAMED:
+        return [message("Rules name {name}, whose address is not known.", name=name) for name in names]
+    shown = message_joined(", ", names[:_NAMED])
+    return [
+        message_many(
+            "Rules name {names} and {count} more interface, whose addresses are not known.",
+            "Rules name {names} and {count} more interfaces, whose addresses are not known.",
+            len(names) - _NAMED,
+            names=shown,
+        )
+    ]
 
 
 def _leads_to(name: str, links: Iterable[Prefix], *, guessed: bool, forwards: bool) -> Message:

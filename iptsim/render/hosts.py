@@ -15,14 +15,14 @@ from iptsim.reaching.traffic import Traffic
 from iptsim.render.sheets import Sheet
 from iptsim.sets.fates import Fate
 
-#: How many outliers and errors, and rules of each outlier, are listed as text.
+#: How many outliers, warnings and errors, and rules of each outlier, are listed as text.
 _LISTED, _RULES = 20, 5
 #: Up to this many ranges of ports of a host are counted one by one.
 _APART = 40
 
 
-def hosts_lines(summary: dict[str, Any]) -> Iterator[Text]:
-    """Yield the lines of a summary, in the form of its JSON."""
+def hosts_lines(summary: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[Text]:
+    """Yield the lines of a summary, in the form of its JSON; `rows` are its hosts."""
     yield Text(say_many("{count:,} host", "{count:,} hosts", summary["hosts"]), "bold")
     for one in summary["findings"]:
         hosts = say_many("{count:,} host", "{count:,} hosts", one["hosts"])
@@ -30,30 +30,41 @@ def hosts_lines(summary: dict[str, Any]) -> Iterator[Text]:
     if not summary["findings"]:
         yield Text(say("Nothing found."))
     yield from _outliers(summary["outliers"])
-    if summary["cut_off"]:
-        count = len(summary["cut_off"])
+    cut_off, errors = summary["cut_off"], summary["errors"]
+    warned = [(row["source"], one) for row in rows for one in row["warnings"]]
+    yield from _listed(
+        say_many(
+            "{count:,} dump is cut off, so rules are missing",
+            "{count:,} dumps are cut off, so rules are missing",
+            len(cut_off),
+        ),
+        cut_off,
+        "bold red",
+    )
+    yield from _listed(
+        say_many("{count:,} warning", "{count:,} warnings", len(warned)),
+        [f"{source}: {one}" for source, one in warned],
+        "bold",
+    )
+    yield from _listed(
+        say_many("{count:,} source cannot be read", "{count:,} sources cannot be read", len(errors)),
+        [_error(one["source"], one["error"].splitlines()[0]) for one in errors],
+        "bold red",
+    )
+
+
+def _listed(heading: str, entries: list[str], style: str) -> Iterator[Text]:
+    """Yield the first of some entries below a heading; nothing if there are none."""
+    if entries:
         yield Text("")
-        yield Text(
-            say_many(
-                "{count:,} dump is cut off, so rules are missing",
-                "{count:,} dumps are cut off, so rules are missing",
-                count,
-            ),
-            "bold red",
-        )
-        yield from (Text(f"  {printable(source)}") for source in summary["cut_off"][:_LISTED])
-        yield from _more(count - _LISTED)
-    if summary["errors"]:
-        count = len(summary["errors"])
-        yield Text("")
-        yield Text(
-            say_many("{count:,} source cannot be read", "{count:,} sources cannot be read", count), "bold red"
-        )
-        for one in summary["errors"][:_LISTED]:
-            source, error = one["source"], one["error"].splitlines()[0]
-            # most errors name the file themselves
-            yield Text(f"  {printable(error if error.startswith(source) else f'{source}: {error}')}")
-        yield from _more(count - _LISTED)
+        yield Text(heading, style)
+        yield from (Text(f"  {printable(one)}") for one in entries[:_LISTED])
+        yield from _more(len(entries) - _LISTED)
+
+
+def _error(source: str, error: str) -> str:
+    # most errors name the file themselves
+    return error if error.startswith(source) else f"{source}: {error}"
 
 
 def _outliers(outliers: list[dict[str, Any]]) -> Iterator[Text]:

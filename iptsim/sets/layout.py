@@ -22,16 +22,16 @@ from iptsim.sets.bdd import Engine
 from iptsim.sets.numbering import Numbering
 
 _ADDRESS_BITS = {4: 32, 6: 128}
-#: Bits of an interface's number, of the number of another name, and of a number that is no field of the header.
-_INTERFACE_BITS, _NAME_BITS, _WIDE = 12, 10, 128
+#: Bits of the number of a name, such as an interface's, and of a number that is no field of the header.
+_NAME_BITS, _WIDE = 16, 128
 #: Bits of a zone of conntrack, with one for that which the mark names.
 ZONE_BITS = 17
 #: The single numbers of so many ranges are joined one by one.
 _FEW_SPANS = 16
 #: The header in the order of its variables; None: the bits of an address.
 _HEADER: tuple[tuple[str, int | None], ...] = (
-    ("out_interface", _INTERFACE_BITS), ("dst", None), ("proto", 8), ("dport", 16), ("sport", 16),
-    ("in_interface", _INTERFACE_BITS), ("src", None), ("ct.state", 3), ("mark", 32), ("ct.mark", 32),
+    ("out_interface", _NAME_BITS), ("dst", None), ("proto", 8), ("dport", 16), ("sport", 16),
+    ("in_interface", _NAME_BITS), ("src", None), ("ct.state", 3), ("mark", 32), ("ct.mark", 32),
     ("tcp_flags", 8), ("fragment", 2), ("icmp_type", 16), ("src_mac", _NAME_BITS), ("pkttype", 2), ("tos", 8),
     ("ttl", 8), ("length", 32), ("ct.direction", 1), ("physical_in", _NAME_BITS), ("physical_out", _NAME_BITS),
     ("local_socket", 1), ("proxied", 1), ("ct.zone", 2 * ZONE_BITS),

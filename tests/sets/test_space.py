@@ -32,6 +32,14 @@ def test_a_range_that_ends_before_it_starts_is_empty(space: Space) -> None:
     assert space.where("dport", ((0, (1 << 128) - 1),)) == space.everything
 
 
+@pytest.mark.parametrize("field", ["in_interface", "src_mac"])
+def test_thousands_of_names(space: Space, field: str) -> None:
+    """A host may have a VLAN for each of 10,000 customers, and a rule for each of their Ethernet addresses."""
+    known = space.where(field, Names(frozenset(f"name{number}" for number in range(10_000))))
+    assert {field: "name9999"} in known
+    assert {field: "other"} not in known
+
+
 def test_a_network_is_a_masked_number(space: Space) -> None:
     lan = space.where("src", Masked(0xC0A80000, 0xFFFF0000))
     assert lan.values("src") == ((0xC0A80000, 0xC0A8FFFF),)
