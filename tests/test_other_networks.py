@@ -75,10 +75,14 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> iptsim.Host:
         ("mac1", "mac2:80", "ACCEPT", "bypasses-iptables"),
         ("mac1", "internet:443", "ACCEPT", "bypasses-iptables"),
         ("internet", "mac1:80", "ACCEPT", "bypasses-iptables"),
+        ("mac1", "mac1:80", "ACCEPT", "inside-namespace"),
+        # its gateway outside may send it back to this host, or elsewhere
+        ("mac1", "app:80", "DEPENDS", "undecided-match"),
         ("mac1", "host:22", "DROP", "macvlan-host"),
         ("host", "mac1:80", "DROP", "macvlan-host"),
         # forwarded by the host, it would leave by the interface that carries mac1
         ("app", "mac1:80", "DROP", "macvlan-host"),
+        ("task1", "task1:80", "ACCEPT", "inside-namespace"),
         ("task1", "task2:80", "ACCEPT", "bypasses-iptables"),
         ("host", "task1:80", "DROP", "no-route"),
         ("app", "task1:80", "DROP", "no-route"),

@@ -84,6 +84,7 @@ class Container:
         network_mode: as the engine prints it: "bridge", "host", "none", "container:ID", a network's name.
         opened: published ports without a host port, in networks with gateway mode "routed".
         withheld: ports that its settings publish, but that Docker does not.
+        shows_ports: whether the source shows which ports it publishes; `docker network inspect` does not.
         dns: `--dns` servers.
         daemon: the engine that runs it: "docker", "podman", or "" for other guests.
         started: when it was last started, in the engine's format; "" if unknown.
@@ -101,6 +102,7 @@ class Container:
     running: bool = True
     opened: list[PublishedPort] = field(default_factory=list)
     withheld: list[PublishedPort] = field(default_factory=list)
+    shows_ports: bool = True
     dns: list[str] = field(default_factory=list)
     daemon: str = ""
     started: str = ""

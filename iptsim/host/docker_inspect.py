@@ -72,7 +72,7 @@ Endpoints = Annotated[dict[str, EndpointEntry], _or_empty({})]
 class SettingsEntry(EndpointEntry):
     """`NetworkSettings`; before Docker 1.9, it contains the only endpoint itself."""
 
-    ports: Ports = Field(default_factory=dict, alias="Ports")
+    ports: Ports | None = Field(None, alias="Ports")
     networks: Endpoints = Field(default_factory=dict, alias="Networks")
 
 
@@ -173,7 +173,7 @@ def container(entry: ContainerEntry, daemon: str) -> Container:
         ValueError: an address or a port is invalid.
     """
     settings = entry.settings
-    published = list(_published(settings.ports, entry.host_config.bindings))
+    published = list(_published(settings.ports or {}, entry.host_config.bindings))
     networks = settings.networks or ({"bridge": settings} if settings.address else {})
     links = [*entry.host_config.links, *(link for one in networks.values() for link in one.links)]
     return Container(
@@ -186,6 +186,7 @@ def container(entry: ContainerEntry, daemon: str) -> Container:
         network_mode=_network_mode(entry.host_config.network_mode),
         running=entry.state.running,
         opened=[port for port in published if not port.host_port],
+        shows_ports=settings.ports is not None,
         dns=entry.host_config.dns,
         daemon=daemon,
         started=entry.state.started,

@@ -79,15 +79,21 @@ def _share(host: Host, container: Container) -> None:
 
 
 def _default_gateways(host: Host, container: Container) -> dict[Family, int]:
-    """Return the default gateway by family: of the endpoint with the highest priority, else of the first name."""
+    """Return the default gateway by family: of the endpoint with the highest priority, else of the first name.
+
+    A container on internal networks alone has the one that the engine reports: Docker 25 and later report none.
+    """
     found: dict[Family, int] = {}
+    inside: dict[Family, int] = {}
     for endpoint in sorted(
         container.endpoints.values(), key=lambda one: (-one.gateway_priority, one.network)
     ):
         network = host.networks.get(endpoint.network)
         if network is None or not network.internal:
             found = {**endpoint.gateways, **found}
-    return found
+        elif container.id and container.daemon == "docker":
+            inside = {**endpoint.gateways, **inside}
+    return {**inside, **found}
 
 
 def _add_gateways(host: Host, container: Container) -> None:

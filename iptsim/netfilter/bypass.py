@@ -10,6 +10,7 @@ from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.steps import Delivery, Step
 from iptsim.packet import Packet
+from iptsim.truth import Unknown
 
 #: Drivers whose containers reach each other and the outside without the host's rules.
 BYPASSING_DRIVERS = frozenset({"macvlan", "ipvlan", "overlay"})
@@ -79,4 +80,23 @@ def bypass(host: Host, kernel: Kernel, packet: Packet, driver: str, next_hop: in
         note = message("a {driver} interface cannot reach its own host", driver=driver)
         kernel.passage.steps.append(Step("BRIDGE", "DROP", note=note, code="macvlan-host"))
         return Outcome("DROP")
+    if next_hop != packet.dst and host.owner_of(packet.family, packet.dst) is not None:
+        return _by_gateway(kernel, packet, next_hop)
     return Outcome("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet.copy()))
+
+
+def _by_gateway(kernel: Kernel, packet: Packet, gateway: int) -> Outcome:
+    """Leave it to a gateway outside whether it sends a packet back to an address of this host or of its containers."""
+    names = {
+        "gateway": address_text(packet.family, gateway),
+        "address": address_text(packet.family, packet.dst),
+    }
+    unknown = Unknown(
+        message("where the gateway {gateway} sends packets to {address}", **names), key=(gateway, packet.dst)
+    )
+    words = message("the gateway {gateway} delivers packets to {address}", **names)
+    if kernel.choices.choose(unknown, "next_hop", words):
+        return Outcome("ACCEPT", Delivery("outside", names["address"], packet.copy()))
+    note = message("the gateway {gateway} does not deliver packets to {address}", **names)
+    kernel.passage.steps.append(Step("BRIDGE", "DROP", note=note, code="no-route"))
+    return Outcome("DROP")

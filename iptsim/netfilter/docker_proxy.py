@@ -16,7 +16,7 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import grouped
 from iptsim.languages import Text, message
 from iptsim.netfilter.excerpts import WHOLE, unseen_tables
-from iptsim.netfilter.missing_nat import has_proxy, published_ports
+from iptsim.netfilter.missing_nat import has_proxy, of_engine, published_ports
 from iptsim.netfilter.steps import Delivery
 from iptsim.protocols import protocol_name
 from iptsim.truth import Unknown
@@ -30,7 +30,7 @@ class Behind(NamedTuple):
 
     Attributes:
         answers_from_any: its UDP replies leave with whatever source address the route gives (before
-            engine 28, which keeps the destination of the request).
+            engine 28, which keeps the destination of the request); None if the engine is unknown.
     """
 
     container: str
@@ -38,7 +38,7 @@ class Behind(NamedTuple):
     address: int
     port: int
     proto: int
-    answers_from_any: bool
+    answers_from_any: bool | None
 
 
 class Proxying(NamedTuple):
@@ -78,8 +78,8 @@ def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Beh
             address = _address(host, container, family)
         if address is None:
             continue
-        old = engine is not None and not engine.proxy_keeps_address
-        any_source = old and port.host_address is None
+        old = not engine.proxy_keeps_address if engine is not None else None
+        any_source = old if port.host_address is None else False
         return Behind(container.name, family, address, port.container_port, port.proto, any_source)
     return None
 
@@ -109,8 +109,7 @@ def unseen_proxies(host: Host, rulesets: list[Ruleset], delivered: Delivery) -> 
         delivered: where the packet arrived.
     """
     packet = delivered.packet
-    known = any(container.id for container in host.containers.values())
-    if delivered.kind != "host" or known or "nat" not in unseen_tables(rulesets):
+    if delivered.kind != "host" or of_engine(host) or "nat" not in unseen_tables(rulesets):
         return
     if not is_loopback(packet.family, packet.dst) or not has_proxy(host) or packet.dport is None:
         return

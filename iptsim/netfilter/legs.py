@@ -18,6 +18,7 @@ from iptsim.packet import Packet
 from iptsim.protocols import TCP, UDP
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.places import OnHost, Outside
+from iptsim.truth import Unknown
 
 
 def legs_of(run: Run) -> list[Leg]:
@@ -58,10 +59,21 @@ def legs_of(run: Run) -> list[Leg]:
     if reply.proto == UDP:
         # docker-proxy replies to a datagram only after the container has
         if all(leg.verdict == "ACCEPT" for leg in second):
-            reply_leg = _reply(run, request, reply, pick_source=behind.answers_from_any)
+            reply_leg = _reply(run, request, reply, pick_source=_answers_from_any(run, behind))
             return [request, *second, reply_leg]
         return [request, *second]
     return [request, _reply(run, request, reply), *second]
+
+
+def _answers_from_any(run: Run, behind: docker_proxy.Behind) -> bool:
+    """Return whether docker-proxy replies to a datagram from the address that the route gives, not the one asked."""
+    if behind.answers_from_any is not None:
+        return behind.answers_from_any
+    unknown = Unknown(
+        message("the version of Docker: before 28, docker-proxy replies from another address"),
+        message("the output of docker version"),
+    )
+    return run.kernel.choices.choose(unknown, "engine", message("Docker is older than 28"))
 
 
 def _unseen_proxy(run: Run, delivered: Delivery) -> docker_proxy.Behind | None:

@@ -153,12 +153,18 @@ def has_proxy(host: Host) -> bool:
     return host.daemon is None or host.daemon.userland_proxy is not False
 
 
+def of_engine(host: Host) -> list[Container]:
+    """Return the containers that the engine lists with their published ports; none if it does not show those of all."""
+    listed = [container for container in host.containers.values() if container.id]
+    return listed if all(container.shows_ports for container in listed) else []
+
+
 def services(host: Host, rulesets: list[Ruleset], context: Context) -> frozenset[tuple[int, int]]:
     """Return the protocols and ports that :func:`unseen_translations` distinguishes."""
     if not _may_forward(host, rulesets, context):
         return frozenset()
     family = context.packet.family
-    engine = [container for container in host.containers.values() if container.id]
+    engine = of_engine(host)
     if engine:
         ports = (port for container in engine for port in container.published if port.family == family)
         return frozenset((port.proto, port.host_port) for port in ports)
@@ -203,7 +209,7 @@ def _forwarding(family: Family, target: Target, proto: int, port: int) -> Unseen
 def _targets(host: Host, rulesets: list[Ruleset], context: Context) -> list[Target]:
     """Return the containers to which a packet to the host may be forwarded, those with the same port first."""
     packet = context.packet
-    engine = [container for container in host.containers.values() if container.id]
+    engine = of_engine(host)
     if engine:
         return _publishing(host, engine, packet)
     found = published_ports(rulesets, packet)

@@ -7,6 +7,7 @@ from iptsim.host import fib
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
+from iptsim.languages import message
 from iptsim.netfilter import ip_output
 from iptsim.netfilter.bypass import BYPASSING_DRIVERS, bypass, bypassing_driver, out_of_reach, sibling_of
 from iptsim.netfilter.ip_input import receive, receive_from_outside
@@ -17,6 +18,7 @@ from iptsim.netfilter.trace import Leg
 from iptsim.packet import Packet
 from iptsim.protocols import ICMP
 from iptsim.question.places import InContainer, OnHost, Origin, Outside
+from iptsim.truth import Unknown
 
 
 def send_from(run: Run, place: Delivery, packet: Packet, pick_source: bool = False) -> tuple[Leg, Outcome]:
@@ -49,11 +51,14 @@ def send(
         leg.packet = kernel.passage.sent or leg.packet
     elif (driver := bypassing_driver(run.host, packet)) in ("macvlan", "ipvlan"):
         outcome = bypass(run.host, kernel, packet, driver, packet.dst)
+    elif _has_no_way_out(run, origin, packet):
+        note = message("nothing is sent: a container of an internal network has no default route")
+        outcome = kernel.drop("no-route", note)
     else:
         if "pkttype" in packet.defaults:
             packet.pkttype = frame_kind(run.host.namespace, packet)
         outcome = receive_from_outside(kernel, packet, origin.interface)
-    if (step := out_of_reach(run.host, kernel, outcome)) is not None:
+    if not leg.inside and (step := out_of_reach(run.host, kernel, outcome)) is not None:
         kernel.passage.steps.append(step)
         outcome = Outcome("DROP")
     leg.steps, leg.skipped = kernel.passage.steps, kernel.passage.skipped
@@ -94,6 +99,27 @@ def _out_of_container(run: Run, leg: Leg, container: Container, packet: Packet, 
     if port is None:
         return Outcome("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet, device))
     return receive(run.kernel, packet, port, outcome.next_hop)
+
+
+def _has_no_way_out(run: Run, origin: Outside, packet: Packet) -> bool:
+    """Return whether a sender on an internal network of Docker has no route to the destination.
+
+    Since Docker 25 its containers have no default route. What the question says arrives has been sent.
+    """
+    network = run.host.network_of_bridge(origin.interface)
+    if network is None or not network.internal or network.daemon != "docker" or run.question.in_interface:
+        return False
+    inside = network.covers(packet.family, packet.dst) or not network.covers(packet.family, packet.src)
+    if inside or frame_kind(run.host.namespace, packet) != "unicast":
+        return False
+    engine = run.host.daemon.engine if run.host.daemon is not None else None
+    if engine is not None:
+        return not engine.internal_networks_have_gateways
+    unknown = Unknown(
+        message("the version of Docker: since 25, containers of internal networks have no default route"),
+        message("the output of docker version"),
+    )
+    return run.kernel.choices.choose(unknown, "engine_25", message("Docker is 25 or later"))
 
 
 def frame_kind(namespace: Namespace, packet: Packet) -> str:

@@ -19,7 +19,9 @@ from iptsim.netfilter.branches import Branches
 from iptsim.netfilter.excerpts import unseen_note
 from iptsim.netfilter.kernel import Observer
 from iptsim.netfilter.listeners import unsaved
+from iptsim.netfilter.merge import merge
 from iptsim.netfilter.namespaces import Namespaces
+from iptsim.netfilter.own_destination import whether_own, with_destination
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.watch import Side, Watch
 from iptsim.netfilter.way_back import address_of_bridge, with_way_back
@@ -107,6 +109,15 @@ class Simulator:
         start = first_packet(self.host, question)
         if (other := self._with_way_back(start)) is not None:
             return other.walk_watched(question, sides, observer)
+        if (owner := with_destination(self.host, question, start)) is not None:
+            yes, watches = Simulator(owner, like=self).walk_watched(question, sides, observer)
+            no, _ = self._walk_from(start, question, sides, observer)
+            return _either(start, yes, no), watches
+        return self._walk_from(start, question, sides, observer)
+
+    def _walk_from(
+        self, start: Start, question: Question, sides: Sequence[Side], observer: Observer | None
+    ) -> tuple[Trace, tuple[Watch, ...]]:
         family = start.packet.family
         watches = tuple(Watch(self.host, side, family, getattr(start.packet, side)) for side in sides)
         ways = self._ways(question, start, watches, observer)
@@ -127,8 +138,12 @@ class Simulator:
     def follow(self, question: Question) -> Trace:
         """Follow the packet of a question, for its verdict: the trace lacks the assumptions that :meth:`walk` notes."""
         start = first_packet(self.host, question)
-        other = self._with_way_back(start)
-        return other.follow(question) if other is not None else self._ways(question, start).explore(())
+        if (other := self._with_way_back(start)) is not None:
+            return other.follow(question)
+        trace = self._ways(question, start).explore(())
+        if (owner := with_destination(self.host, question, start)) is not None:
+            return _either(start, Simulator(owner, like=self).follow(question), trace)
+        return trace
 
     def _ways(
         self,
@@ -235,6 +250,14 @@ class Simulator:
             len(refused) - _REFUSED_SHOWN,
         )
         return [*refused[:_REFUSED_SHOWN], more]
+
+
+def _either(start: Start, yes: Trace, no: Trace) -> Trace:
+    """Return the answer about a packet whose destination is the host's own, or is not."""
+    trace = merge(yes, no, whether_own(start), 0)
+    trace.id, trace.evaluated = yes.id, yes.evaluated + no.evaluated
+    trace.assumptions = yes.assumptions
+    return trace
 
 
 def _parts(host: Host) -> tuple[object, ...]:

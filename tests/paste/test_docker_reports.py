@@ -153,7 +153,7 @@ def test_commands_in_the_log_of_dockerd() -> None:
         ("172.18.0.2", "172.18.0.1", "br-1234567890ab", "DROP"),
         ("172.17.0.2", "172.17.0.1", "docker0", "DROP"),
         ("172.18.0.2", "172.18.0.3", "br-1234567890ab", "ACCEPT"),
-        ("203.0.113.9", "203.0.113.1", "eth0", "ACCEPT"),
+        ("203.0.113.9", "203.0.113.1", "eth0", "DEPENDS"),
     ],
 )
 def test_the_first_address_behind_a_bridge_is_the_hosts(

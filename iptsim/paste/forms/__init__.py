@@ -39,6 +39,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "docker_excerpt": ("address", "subnet", "ports"),
     "docker_ps": ("ports",),
     "docker_proxy": ("docker-proxy",),
+    "docker_version": ("docker version", "server version:", "server:"),
     "resolv_conf": ("nameserver",),
     "settings": ("services", "networks", "{"),
     "compose_part": ("image:", "build:"),

@@ -45,7 +45,7 @@ def segment_of(entries: list[Any], first: int, last: int, lines: list[Line]) -> 
         return None
     title = _TITLES[next(iter(files))]
     if "docker-network-inspect.json" in files and not any("NetworkSettings" in line.text for line in lines):
-        files["docker-inspect.json"] = list(_members(files["docker-network-inspect.json"]))
+        files["docker-inspect.json"] = _members(files["docker-network-inspect.json"])
     facts = {
         name: json.dumps(found if name in _LISTS else found[0]).encode() for name, found in files.items()
     }
@@ -64,8 +64,9 @@ _TITLES = {
 _LISTS = frozenset(_TITLES) - {"docker-info.json", "nft-ruleset.json", "daemon.json"}
 
 
-def _members(networks: list[Any]) -> Iterator[dict[str, Any]]:
-    """Yield the data about containers in networks, in the form of `docker inspect`."""
+def _members(networks: list[Any]) -> list[dict[str, Any]]:
+    """Return the data about containers in networks, in the form of `docker inspect`."""
+    found: dict[str, dict[str, Any]] = {}
     for network in networks:
         members, gateways = network.get("Containers"), _gateways(network)
         for identity, member in members.items() if isinstance(members, dict) else ():
@@ -83,12 +84,17 @@ def _members(networks: list[Any]) -> Iterator[dict[str, Any]]:
                 "MacAddress": member.get("MacAddress") or "",
                 "NetworkID": network.get("Id") or "",
             }
-            yield {
-                "Id": identity,
-                "Name": member.get("Name") or identity,
-                "State": {"Running": True},
-                "NetworkSettings": {"Networks": {network.get("Name") or "": endpoint}},
-            }
+            entry = found.setdefault(
+                identity,
+                {
+                    "Id": identity,
+                    "Name": member.get("Name") or identity,
+                    "State": {"Running": True},
+                    "NetworkSettings": {"Networks": {}},
+                },
+            )
+            entry["NetworkSettings"]["Networks"][network.get("Name") or ""] = endpoint
+    return list(found.values())
 
 
 def _gateways(network: dict[str, Any]) -> dict[int, str]:
