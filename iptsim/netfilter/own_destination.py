@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from iptsim.addresses import BITS, address_text
 from iptsim.host import fib
-from iptsim.host.address_regions import public_addresses
+from iptsim.host.address_regions import every_public_address
 from iptsim.host.inferred_interfaces import OUTSIDE
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress, prefix_mask
@@ -31,7 +31,7 @@ def with_destination(host: Host, question: Question, start: Start) -> Host | Non
     if question.state not in (None, "new") or question.conntrack or question.ct or question.after:
         return None
     name, family, address = start.origin.interface, start.packet.family, start.packet.dst
-    if not _both_public(host, start) and not (question.in_interface and _neighbours(start)):
+    if not _both_public(start) and not (question.in_interface and _neighbours(start)):
         return None
     namespace = host.namespace
     interface = namespace.interfaces.get(name)
@@ -53,8 +53,8 @@ def with_destination(host: Host, question: Question, start: Start) -> Host | Non
     return replace(host, namespace=changed)
 
 
-def _both_public(host: Host, start: Start) -> bool:
-    public = public_addresses(host, start.packet.family)
+def _both_public(start: Start) -> bool:
+    public = every_public_address(start.packet.family)
     return start.packet.src in public and start.packet.dst in public
 
 

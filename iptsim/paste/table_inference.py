@@ -93,6 +93,19 @@ def tables_of_rules(items: Sequence[Item], *, mixed: bool = False) -> dict[str, 
     return {table: own for table, own in found.items() if own}
 
 
+def are_of_several_tables(items: Sequence[Item]) -> bool:
+    """Return whether lines of a dump must be of several tables: no one has such chains and targets, or has them twice.
+
+    A filter such as `grep -i docker` took the lines that name the tables.
+    """
+    declared = [item.name for item in items if isinstance(item, ChainItem)]
+    certain = {_certain(item) for item in items} - {None}
+    certain |= {"nat" for item in items if _chain(item) in _NAT_HOOKS and _target(item) in _OF_NAT}
+    # nat has no FORWARD
+    forwards = "nat" in certain and any(_chain(item) == "FORWARD" for item in items)
+    return bool(declared) and (len(set(declared)) < len(declared) or len(certain) > 1 or forwards)
+
+
 def _tables_in_order(items: Sequence[Item]) -> dict[str, list[Item]]:
     """Return the lines that a filter left of a whole dump by their table.
 

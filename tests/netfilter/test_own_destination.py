@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ COMMIT
 """
 
 
-def ask(tmp_path: Path, text: str, sender: str, to: str, **fields: object) -> iptsim.Explanation:
+def ask(tmp_path: Path, text: str, sender: str, to: str, **fields: Any) -> iptsim.Explanation:
     path = tmp_path / "paste"
     path.write_text(text)
     return iptsim.explain(path, sender, to, **fields)

@@ -130,3 +130,33 @@ def test_a_hidden_table_makes_an_answer_depend_on_it() -> None:
     assert shown.verdict == "DEPENDS"
     assert "the rules of table raw, which are not shown" in str(shown.reason)
     assert "mangle" not in str(shown.reason)
+
+
+GREPPED_BARE = """\
+:DOCKER - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o docker0 -j DOCKER
+-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER-USER -i eth0 -m comment --comment docker -j DROP
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+-A DOCKER -i docker0 -j RETURN
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80
+"""
+
+
+def test_lines_of_several_tables_without_the_command_that_printed_them() -> None:
+    """No table has both FORWARD and DNAT, or a chain twice: `grep -i docker` took the lines with the tables' names."""
+    ruleset = loads_host(GREPPED_BARE).rulesets[4]
+    found = {
+        name: [rule.target_name for rule in ruleset.tables[name].chains["DOCKER"].rules if not is_gap(rule)]
+        for name in ("filter", "nat")
+    }
+    assert found == {"filter": ["ACCEPT"], "nat": ["RETURN", "DNAT"]}
+    assert not [rule for rule in ruleset.rules() if rule.refused]
+    # what the filter hides may decide, but not within chains whose every line has the word
+    answer = ask(loads_host(GREPPED_BARE), Question(sender="internet", to="host", proto="tcp", dport=8080))
+    assert answer.verdict == "DEPENDS"
+    assert "nat DOCKER" not in str(answer.reason.text)

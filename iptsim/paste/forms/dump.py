@@ -23,7 +23,12 @@ from iptsim.paste.listed_again import backend_of
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Rules, Segment, Warned, made_words
 from iptsim.paste.placeholders import protected
 from iptsim.paste.prompts import Command, command_of, is_prompt, words_of
-from iptsim.paste.table_inference import family_of_text, table_of_rules, tables_of_rules
+from iptsim.paste.table_inference import (
+    are_of_several_tables,
+    family_of_text,
+    table_of_rules,
+    tables_of_rules,
+)
 
 _TABLE = re.compile(r"\s*\*(filter|nat|mangle|raw|security)\s*$")
 _CHAIN = re.compile(
@@ -362,7 +367,11 @@ class _Reader:
             )
             if not rules.table:
                 rules.table = given if given in BUILTIN_CHAINS else table_of_rules(rules.items)
-                mixed = of_all_tables and bool(rules.filtered)
+                if not self.command and len(self.pieces) == 1 and are_of_several_tables(rules.items):
+                    word = " -i DOCKER" if all("docker" in text.lower() for text in self.texts) else ""
+                    rules.filtered, rules.of_all_tables = f"grep{word}", True
+                    rules.searched = grepped(rules.filtered)
+                mixed = rules.of_all_tables and bool(rules.filtered)
                 if (rules.fragment or mixed) and given not in BUILTIN_CHAINS:
                     self._split(rules, mixed=mixed)
         form, tables = self._form(), ", ".join(dict.fromkeys(rules.table for rules in self.pieces))
@@ -398,7 +407,9 @@ class _Reader:
 
     def _form(self) -> str:
         six = self.pieces[0].family == 6
-        if self.named or any(not rules.fragment and rules.named for rules in self.pieces):
+        if self.named or any(
+            rules.of_all_tables or (not rules.fragment and rules.named) for rules in self.pieces
+        ):
             return "ip6tables-save" if six else "iptables-save"
         listing = any(isinstance(item, ChainItem) for rules in self.pieces for item in rules.items)
         return ("ip6tables -S" if six else "iptables -S") if listing else "rules (-A ...)"
