@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -146,12 +147,7 @@ class Classes:
                         others = rows[results == result]
                         child = node.children.get((number, result))
                         if child is None:
-                            child = self._twin(node, number, result)
-                            if child is None:
-                                child = self._walk(fields(int(others[0])), number + 1, given)
-                                if child.walk is not None:
-                                    node.examples.setdefault(number, []).append((result, child))
-                            node.children[number, result] = child
+                            child = self._child(node, number, result, partial(fields, int(others[0])), given)
                         left.append((child, others))
                     rows = rows[same]
                 if not rows.size:
@@ -203,6 +199,26 @@ class Classes:
                 # it is about this record's own address or port
                 asked = [Uneven()]
         return _Node(self.number(answer), asked, begin, walk=walk)
+
+    def _child(
+        self, node: _Node, number: int, result: int, fields: Callable[[], Fields], given: frozenset[str]
+    ) -> _Node:
+        """Return the walk of the records for which a check has another result, for the first time.
+
+        Args:
+            node: the walk that they leave.
+            number: the check.
+            result: its result for them.
+            fields: returns those of the question of one of them.
+            given: the columns that they have.
+        """
+        child = self._twin(node, number, result)
+        if child is None:
+            child = self._walk(fields(), number + 1, given)
+            if child.walk is not None:
+                node.examples.setdefault(number, []).append((result, child))
+        node.children[number, result] = child
+        return child
 
     def _twin(self, node: _Node, number: int, result: int) -> _Node | None:
         """Return the walk of the records for which a check has another result, if it is known without walking one."""

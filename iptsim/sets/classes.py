@@ -6,7 +6,7 @@ They are the service matrices of fffuu (Diekmann et al., "Verified iptables Fire
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -70,31 +70,19 @@ def address_classes(
         UsageError: there is no such chain.
         TooManyNodesError: the sets grow beyond what is allowed.
     """
-    return classes_of(
-        connections(chains, table, chain, proto=proto, dport=dport, sport=sport, unknown=unknown)
-    )
-
-
-def connections(
-    chains: Chains,
-    table: str,
-    chain: str,
-    *,
-    proto: int = TCP,
-    dport: int | None = None,
-    sport: int | None = None,
-    unknown: Unsure = "accept",
-) -> PacketSet:
-    """Return the pairs of addresses between which a chain accepts a new connection; arguments as above."""
-    space = chains.space
     if chains.program.chain(table, chain) is None:
         raise UsageError(message("table {table} has no chain {chain}", table=table, chain=chain))
-    accepted = chains.summary(Node(table, chain)).packets("ACCEPT")
     known: dict[str, int | str] = {"proto": proto, "ct.state": "NEW"}
     if proto in PORT_PROTOCOLS:
         known |= {key: port for key, port in (("dport", dport), ("sport", sport)) if port is not None}
-    asked = accepted.having(known)
-    if proto == TCP:
+    return classes_of(_accepted(chains, Node(table, chain), known, unknown))
+
+
+def _accepted(chains: Chains, node: Node, known: Mapping[str, int | str], unknown: Unsure) -> PacketSet:
+    """Return the pairs of addresses between which a chain accepts a new connection with these fields."""
+    space = chains.space
+    asked = chains.summary(node).packets("ACCEPT").having(known)
+    if known["proto"] == TCP:
         opening = space.where("tcp_flags", Masked(SYN, SYN | ACK | RST | FIN))
         asked = (asked & opening).without("tcp_flags")
     # only the host's own packets come by lo
@@ -105,7 +93,9 @@ def connections(
     # a packet that comes by no interface, or leaves by none, is not between two of them
     for key in ("in_interface", "out_interface"):
         decided -= (
-            space.where(key, named("")) if decided.depends_on(key) and chain == "FORWARD" else space.nothing
+            space.where(key, named(""))
+            if decided.depends_on(key) and node.name == "FORWARD"
+            else space.nothing
         )
     return decided.only("src", "dst")
 
