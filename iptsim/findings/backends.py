@@ -63,8 +63,8 @@ def mixed(scene: Scene) -> Iterator[Finding]:
                 ),
                 message_sentences(
                     message(
-                        "Save the other rules too: iptables-legacy-save -c > iptables-legacy-save.txt, next to "
-                        "iptables-save.txt."
+                        "Save the other rules too, next to iptables-save.txt: {command}.",
+                        command=shell("iptables-legacy-save -c > iptables-legacy-save.txt"),
                     ),
                     _MIXED_REMEDY,
                 ),

@@ -297,10 +297,8 @@ def empty(scene: Scene) -> Iterator[Finding]:
                         "Every packet returns from it unchanged. If it should have rules, they were lost."
                     ),
                     message(
-                        "Reload its rules, or remove the jump: {tool} -t {table} -D {rule}",
-                        tool=tool,
-                        table=table.name,
-                        rule=callers[0].text.removeprefix("-A "),
+                        "Reload its rules, or remove the jump: {command}",
+                        command=shell(f"{tool} -t {table.name} -D {callers[0].text.removeprefix('-A ')}"),
                     ),
                     None,
                     family,

@@ -9,6 +9,7 @@ from iptsim.connection import Connection
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
+from iptsim.passages import shell
 from iptsim.protocols import protocol_name
 
 
@@ -65,7 +66,7 @@ def _found(one: Connection, other: Connection) -> Finding:
             " source {source}, and no reply comes back.",
             source=source,
         ),
-        message("{command}: the next packet is translated.", command=command),
+        message("Delete the entry, so that the next packet is translated: {command}", command=shell(command)),
         None,
         family,
     )

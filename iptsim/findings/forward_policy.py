@@ -193,7 +193,7 @@ def _drops_all(scene: Scene, family: Family, forward: Chain) -> Finding:
             )
             if scene.concerns_containers
             else message(
-                "What a LAN, guests and VPN clients send to other hosts is forwarded, and so are packets to forwarded"
+                "Packets of a LAN, guests and VPN clients to other hosts are forwarded, and so are those to forwarded"
                 " ports."
             ),
         ),

@@ -173,7 +173,7 @@ def _host(
     if host.inferred and builder.unlisted:
         host.assumptions.append(
             message(
-                "The commands are assumed to change a host that has no other rules in {tables}.",
+                "The commands change a host that has no other rules in {tables}.",
                 tables=message_joined(", ", builder.unlisted),
             )
         )
