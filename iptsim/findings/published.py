@@ -192,6 +192,30 @@ def _without_accept(
     if not scene.knows_containers and any(rule.chain == "PREROUTING" for rule in dnat):
         return None  # a person wrote it: dnat-without-accept
     accepting = _accepting_rules(scene, family, publication)[:1]
+    if (bridge := _bridge_that_is_down(scene, publication)) is not None:
+        explanation = message(
+            "{bridge} is down, so no route leads to {name}: the kernel sends its packets elsewhere.",
+            bridge=bridge,
+            name=publication.container.name,
+        )
+        remedy = message("To set it up: {command}", command=shell(f"ip link set {bridge} up"))
+    elif accepting:
+        explanation = message(
+            "Another program has removed Docker's jump to {chain} from FORWARD, or packets leave FORWARD before it.",
+            chain=accepting[0].chain,
+        )
+        remedy = message("To write Docker's jumps again: {command}", command=RESTART_DOCKER)
+    else:
+        explanation = message(
+            "The DNAT rule exists, but the matching ACCEPT rule in filter DOCKER does not, so the "
+            "packet is dropped."
+        )
+        remedy = message(
+            "To write the rule again: {command}",
+            command=shell(f"docker restart {publication.container.name}")
+            if scene.knows_containers
+            else RESTART_DOCKER,
+        )
     who = {
         "outside": publication.outside,
         "name": publication.container.name,
@@ -209,26 +233,19 @@ def _without_accept(
             **who,
         ),
         (*map(of_rule, (*dnat, *accepting)), scene.of_step(family, step)),
-        message(
-            "Another program has removed Docker's jump to {chain} from FORWARD, or packets leave FORWARD before it.",
-            chain=accepting[0].chain,
-        )
-        if accepting
-        else message(
-            "The DNAT rule exists, but the matching ACCEPT rule in filter DOCKER does not, so the "
-            "packet is dropped."
-        ),
-        message("To write Docker's jumps again: {command}", command=RESTART_DOCKER)
-        if accepting
-        else message(
-            "To write the rule again: {command}",
-            command=shell(f"docker restart {publication.container.name}")
-            if scene.knows_containers
-            else RESTART_DOCKER,
-        ),
+        explanation,
+        remedy,
         shown,
         family,
     )
+
+
+def _bridge_that_is_down(scene: Scene, publication: Publication) -> str | None:
+    """Return the bridge of the container that publishes a port if it is down: the kernel has no route to it then."""
+    networks = map(scene.host.networks.get, publication.container.endpoints)
+    bridges = [network.bridge for network in networks if network is not None and network.bridge]
+    interfaces = scene.host.namespace.interfaces
+    return next((name for name in bridges if name in interfaces and not interfaces[name].up), None)
 
 
 def loopback_ports(scene: Scene) -> Iterator[Finding]:

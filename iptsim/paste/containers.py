@@ -97,7 +97,7 @@ def name_containers(host: Host, listed: Sequence[Listed]) -> None:
             name = found.name
             container.published = published_ports(found)
         if name is not None and name not in containers and name not in host.containers:
-            container.name = name
+            container.name = container.namespace.name = name
         containers[container.name if name is not None else key] = container
     host.containers = containers
 

@@ -316,6 +316,27 @@ def test_published_without_accept(changed: Changed) -> None:
     assert finding.shown.reason.code == "unpublished-port"
 
 
+def test_published_behind_a_bridge_that_is_down(changed: Changed) -> None:
+    """`ip link set docker0 down` takes its routes, but those of the local table; the rules are all there."""
+
+    def down(text: str) -> str:
+        return json.dumps(
+            [
+                one | {"flags": ["BROADCAST", "MULTICAST"]} if one["ifname"] == "docker0" else one
+                for one in json.loads(text)
+            ]
+        )
+
+    def routes(text: str) -> str:
+        shown = json.loads(text)
+        return json.dumps([one for one in shown if one.get("dev") != "docker0" or one.get("type") == "local"])
+
+    found = changed("docker-28.5/published", ip_addr=down, ip_link=down, ip_route=routes)
+    finding = next(one for one in found if one.code == "published-without-accept")
+    assert "docker0 is down" in str(finding.consequence)
+    assert "ip link set docker0 up" in str(finding.remedy)
+
+
 def test_nat_accept_before_docker(changed: Changed) -> None:
     accept = before(
         "-A PREROUTING -m addrtype", "-A PREROUTING -i eth0 -p tcp -m tcp --dport 8000:8999 -j ACCEPT"

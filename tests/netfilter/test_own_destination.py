@@ -152,3 +152,12 @@ def test_docker_network_inspect_does_not_show_ports(tmp_path: Path) -> None:
     text = rules + json.dumps(networks, indent=1)
     assert ask(tmp_path, text, "198.51.100.7", "host", dport=8080).verdict == "DEPENDS"
     assert ask(tmp_path, text, "web", "8.8.8.8", dport=443).trace.legs[0].verdict == "ACCEPT"
+
+
+def test_a_container_that_docker_ps_names_reaches_itself(tmp_path: Path) -> None:
+    """Its rules name it after its address; its packets stay in its namespace."""
+    listed = (
+        "$ docker ps\nCONTAINER ID   IMAGE   COMMAND   CREATED   STATUS   PORTS                  NAMES\n"
+        '0123456789ab   nginx   "nginx"   1 hour ago   Up 1 hour   0.0.0.0:8080->80/tcp   web\n'
+    )
+    assert ask(tmp_path, RULES.format(input="DROP") + listed, "web", "web", dport=80).verdict == "ACCEPT"
