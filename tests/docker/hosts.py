@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from ipaddress import ip_address
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -135,7 +134,3 @@ def publications(host_port: int) -> st.SearchStrategy[Publication]:
 
 
 exposed_ports = st.builds(ExposedPort, proto=st.sampled_from([6, 17]), port=st.sampled_from([53, 80, 5432]))
-
-
-def loopback(address: str) -> bool:
-    return bool(address) and ip_address(address).is_loopback

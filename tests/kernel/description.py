@@ -9,9 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from iptsim.protocols import PORT_PROTOCOLS, TCP_FLAGS
 
-#: Transport header lengths in bytes, for protocols that the laboratory builds; others are all payload.
-HEADER_LENGTHS = {1: 8, 6: 20, 17: 8, 33: 16, 50: 8, 51: 12, 58: 8, 132: 12, 136: 8}
-
 
 class _Plain(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

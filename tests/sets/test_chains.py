@@ -41,11 +41,6 @@ def program(*lines: str, table: str = "filter", policy: str = "ACCEPT") -> Progr
     return Program(loads("\n".join([f"*{table}", *declared, *lines, "COMMIT", ""])))
 
 
-@pytest.fixture(params=ENGINES)
-def space(request: pytest.FixtureRequest) -> Space:
-    return Space(4, engine=request.param)
-
-
 def ports(space: Space, *numbers: int) -> Any:
     return space.where("proto", ((6, 6),)) & space.where("dport", tuple((one, one) for one in numbers))
 

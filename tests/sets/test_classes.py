@@ -11,7 +11,6 @@ from iptsim.host.namespace import Namespace, Route
 from iptsim.sets.chains import Chains
 from iptsim.sets.classes import address_classes
 from iptsim.sets.space import Space
-from tests.sets import ENGINES
 from tests.sets.test_chains import program
 
 #: The example of a DMZ in fffuu's README (Iptables_Semantics, haskell_tool/README.md), whose matrix it prints.
@@ -31,11 +30,6 @@ DMZ = (
     "-A DOS_PROTECT -i eth1 -p icmp -m icmp --icmp-type 8 -m limit --limit 1/sec -j RETURN",
     "-A DOS_PROTECT -i eth1 -p icmp -m icmp --icmp-type 8 -j DROP",
 )
-
-
-@pytest.fixture(params=ENGINES)
-def space(request: pytest.FixtureRequest) -> Space:
-    return Space(4, engine=request.param)
 
 
 def test_the_service_matrix_of_a_dmz(space: Space) -> None:

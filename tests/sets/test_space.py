@@ -11,12 +11,6 @@ from iptsim.extensions.ports import PORTS
 from iptsim.sets.numbering import Words
 from iptsim.sets.space import Space
 from iptsim.truth import Unknown
-from tests.sets import ENGINES
-
-
-@pytest.fixture(params=ENGINES)
-def space(request: pytest.FixtureRequest) -> Space:
-    return Space(4, engine=request.param)
 
 
 def test_numbers_are_ranges(space: Space) -> None:

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from iptsim.extensions.constraints import Masked, named
 from iptsim.sets.chains import Chains
 from iptsim.sets.space import Space
 from iptsim.sets.traffic import Traffic
-from tests.sets import ENGINES
 from tests.sets.test_chains import program
-
-
-@pytest.fixture(params=ENGINES)
-def space(request: pytest.FixtureRequest) -> Space:
-    return Space(4, engine=request.param)
 
 
 def dead(space: Space, *lines: str, table: str = "filter", **more: Any) -> dict[str, tuple[str, list[str]]]:
