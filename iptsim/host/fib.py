@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from iptsim.addresses import Family, is_multicast
+from iptsim.addresses import Family, is_link_local, is_multicast
 from iptsim.host.namespace import Namespace, NextHop, Route, RoutingRule
 from iptsim.host.routing_policy import fitting, own_rules, suppressed
 from iptsim.host.routing_tables import LOCAL_AND_MAIN, Flow, Found, hops, needs_device, tables_of
@@ -289,10 +289,12 @@ def reverse_path(
     """
     if family == 6 and source == 1:
         return accept_local
+    if _is_unspecified(family, source, destination):
+        return True
     back = Flow(
         source,
         _answering(family, destination),
-        oif=iif if family == 6 and strict else None,
+        oif=iif if family == 6 and (strict or is_link_local(6, source)) else None,
         mark=mark,
         proto=proto if family == 6 else None,
         tos=tos,
@@ -301,7 +303,16 @@ def reverse_path(
     route = _decide(namespace, family, back)
     if route.type == "local":
         return accept_local and (family == 6 or not strict or _uses(route, iif))
-    return route.type == "unicast" and (not strict or _uses(route, iif))
+    # the source of a frame on a bridge may be a group, to which IPv6 has a route of its own (rpfilter_lookup_reverse6)
+    usable = route.type == "unicast" or (family == 6 and route.type == "multicast")
+    return usable and (not strict or _uses(route, iif))
+
+
+def _is_unspecified(family: Family, source: int, destination: int | None) -> bool:
+    """Return whether `-m rpfilter` matches without a route: senders that have no address yet (rpfilter_mt)."""
+    if source or family == 6:
+        return source == 0
+    return destination is not None and (destination == LIMITED_BROADCAST or destination >> 8 == 0xE00000)
 
 
 def _answering(family: Family, destination: int | None) -> int | None:

@@ -26,7 +26,14 @@ from iptsim.packet import Packet
 from iptsim.protocols import TCP
 
 
-def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True, echoes: bool = False) -> Outcome:
+def send(
+    kernel: Kernel,
+    packet: Packet,
+    *,
+    keep_source: bool = True,
+    echoes: bool = False,
+    link: str | None = None,
+) -> Outcome:
     """Follow a packet that a program of this namespace sends.
 
     Args:
@@ -34,6 +41,7 @@ def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True, echoes: bo
         packet: the packet; it is changed on its path.
         keep_source: keep its source address; otherwise the kernel picks one by the route.
         echoes: the kernel itself sends it, in reply to a ping.
+        link: the interface on which a link-local destination is, if it is known.
     """
     if echoes and packet.family == 4 and fib.address_type(kernel.namespace, 4, packet.src) == "UNICAST":
         # icmp_reply: ip_route_output_key looks for the source in table local only
@@ -45,7 +53,7 @@ def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True, echoes: bo
     context = kernel.context(packet)
     packet.local_socket = True
     kernel.passage.sent = packet.copy()
-    found = route_output(kernel, packet, source=packet.src if keep_source else None)
+    found = route_output(kernel, packet, source=packet.src if keep_source else None, link=link)
     if found is None or found.type not in ("unicast", "local", "broadcast", "multicast", "anycast"):
         why = (found and routing.refusal(found)) or message("there is no route to the destination")
         return kernel.drop("no-route", message("nothing is sent: {why}", why=why))
@@ -75,7 +83,9 @@ def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome
         or packet.src == rejected.packet.dst
         or (packet.family == 6 and rejected.entered not in (None, "lo"))
     )
-    found = route_output(kernel, packet, source=packet.src if settled else None)
+    # of a reset, the link of the receiver is not given (nf_send_reset6)
+    link = None if packet.proto == TCP else rejected.entered
+    found = route_output(kernel, packet, source=packet.src if settled else None, link=link)
     if found is None or found.device is None:
         return kernel.drop("no-route", message("there is no route back to the sender"))
     if not settled:

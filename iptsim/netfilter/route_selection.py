@@ -5,7 +5,7 @@ Sources: ip_route_output_key_hash_rcu and ip_route_me_harder (net/ipv4/route.c, 
 
 from __future__ import annotations
 
-from iptsim.addresses import address_text
+from iptsim.addresses import address_text, is_link_local
 from iptsim.extensions.context import Context
 from iptsim.extensions.values import MaskedNumber
 from iptsim.host import fib
@@ -67,12 +67,21 @@ def route_input(kernel: Kernel, packet: Packet, interface: str, *, joined: bool 
     )
 
 
-def route_output(kernel: Kernel, packet: Packet, source: int | None) -> fib.RouteResult | None:
-    """Return the route of one of the host's own packets; None if there is none."""
+def route_output(
+    kernel: Kernel, packet: Packet, source: int | None, *, link: str | None = None
+) -> fib.RouteResult | None:
+    """Return the route of one of the host's own packets; None if there is none.
+
+    Args:
+        link: the interface on which a link-local destination is, if it is known.
+    """
     _compare(kernel, packet)
+    # of inferred interfaces, no link-local addresses are known
+    scoped = packet.family == 6 and is_link_local(6, packet.dst) and link != "lo" and not kernel.host.inferred
     found = fib.lookup(
-        kernel.namespace, packet.family, packet.dst, source=source, mark=some_mark(packet.mark), proto=packet.proto,
-        sport=packet.sport, dport=packet.dport, tos=packet.tos, uid=packet.uid,
+        kernel.namespace, packet.family, packet.dst, source=source, oif=link if scoped else None,
+        mark=some_mark(packet.mark), proto=packet.proto, sport=packet.sport, dport=packet.dport, tos=packet.tos,
+        uid=packet.uid,
     )  # fmt: skip
     return select_next_hop(kernel, found, packet) if found.type else None
 

@@ -25,7 +25,15 @@ def send_from(run: Run, place: Delivery, packet: Packet, pick_source: bool = Fal
     """Send a packet from where another one was delivered."""
     host = run.host
     if place.kind == "host":
-        return send(run, OnHost(), "host", packet, pick_source=pick_source, echoes=packet.proto == ICMP)
+        return send(
+            run,
+            OnHost(),
+            "host",
+            packet,
+            pick_source=pick_source,
+            echoes=packet.proto == ICMP,
+            link=place.interface,
+        )
     if place.kind == "container":
         return send(run, InContainer(host.containers[place.name]), place.name, packet)
     return send(run, Outside(place.interface or ""), place.name, packet)
@@ -39,15 +47,21 @@ def send(
     *,
     pick_source: bool = False,
     echoes: bool = False,
+    link: str | None = None,
 ) -> tuple[Leg, Outcome]:
-    """Send one packet and follow it to its end; `echoes`: it is the kernel's own reply to a ping."""
+    """Send one packet and follow it to its end.
+
+    Args:
+        echoes: it is the kernel's own reply to a ping.
+        link: the host's interface on which a link-local destination is, if it is known.
+    """
     kernel = run.kernel
     leg = Leg("original", name, packet.copy())
     kernel.begin()
     if isinstance(origin, InContainer):
         outcome = _out_of_container(run, leg, origin.container, packet, pick_source)
     elif isinstance(origin, OnHost):
-        outcome = ip_output.send(kernel, packet, keep_source=not pick_source, echoes=echoes)
+        outcome = ip_output.send(kernel, packet, keep_source=not pick_source, echoes=echoes, link=link)
         leg.packet = kernel.passage.sent or leg.packet
     elif (driver := bypassing_driver(run.host, packet)) in ("macvlan", "ipvlan"):
         outcome = bypass(run.host, kernel, packet, driver, packet.dst)

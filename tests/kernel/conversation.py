@@ -34,6 +34,9 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
         return None
     if world.is_group(header.dst) or world.is_group(header.src):
         return None
+    if source == "host" and world.family == 6 and ip_address(header.src).is_link_local:
+        # the laboratory's socket has no interface, unlike that of a program
+        return None
     if source != "host" and ip_address(header.dst).is_loopback:
         # no other machine has that address
         return None
