@@ -15,7 +15,7 @@ from iptsim.dump.ruleset import Chain
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.hidden import hides_interfaces
+from iptsim.extensions.hidden import HiddenAddress, hides_interfaces
 from iptsim.extensions.matches.set import Set
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_CONTAINER, second_address
@@ -34,6 +34,8 @@ from iptsim.protocols import protocol_name
 
 #: At most this many rules are tried.
 _TRIED = 20
+#: The bytes that are visible of an address whose last one is redacted, and that byte of some machine.
+_NETWORK, _SOME_HOST = 0xFFFFFF00, 5
 #: Names of sets and chains that hold banned addresses.
 _BANS = re.compile(r"f2b|fail2ban|crowdsec|(?:^|[-_])bans?(?:$|[-_])|banned", re.IGNORECASE)
 #: At most this many bans are named.
@@ -266,10 +268,10 @@ def behind_accepted(scene: Scene) -> Iterator[Finding]:
 
 def _accepting_before(scene: Scene, family: Family, ban: Rule) -> Iterator[tuple[Rule, Explanation]]:
     """Yield the rules before a ban, in its chain, that accept a port from its address, each with such a packet."""
-    if ban.parameters.source is None:
+    sender = _sender(family, ban)
+    if sender is None:
         return
     world = scene.suppose("usual interfaces", with_usual_interfaces)
-    sender = address_text(family, ban.parameters.source.address)
     chain = scene.rules(family, "filter", ban.chain)
     for rule in filter(_accepts_port, takewhile(partial(is_not, ban), chain)):
         shown = scene.ask(sender, "host", family, world=world, **header(rule))
@@ -278,6 +280,20 @@ def _accepting_before(scene: Scene, family: Family, ban: Rule) -> Iterator[tuple
             continue
         if (step.rule.chain, step.rule.position) == (rule.chain, rule.position):
             yield rule, shown
+
+
+def _sender(family: Family, ban: Rule) -> str | None:
+    """Return an address that a ban blocks, or may block if some of its bytes are redacted; None if it names none."""
+    source, hidden = ban.parameters.source, _redacted(ban)
+    if source is not None:
+        return address_text(family, source.address)
+    return None if hidden is None else address_text(family, hidden.address | ~hidden.mask & _SOME_HOST)
+
+
+def _redacted(rule: Rule) -> HiddenAddress | None:
+    """Return the source address of a rule if it is redacted, but for its last byte: `203.0.113.xxx`."""
+    found = (one for one in rule.matches if isinstance(one, HiddenAddress) and one.side == "src")
+    return next((one for one in found if one.mask == _NETWORK and not one.negated), None)
 
 
 def _accepts_port(rule: Rule) -> bool:
@@ -292,7 +308,10 @@ def _accepts_port(rule: Rule) -> bool:
 
 def _accepted(scene: Scene, family: Family, ban: Rule, rule: Rule, shown: Explanation) -> Finding:
     ufw = chain_owners(scene.host.rulesets[family]).rule(ban) == "ufw"
-    sender = address_text(family, shown.trace.legs[0].packet.src)
+    hidden = _redacted(ban)
+    sender = (
+        address_text(family, shown.trace.legs[0].packet.src) if hidden is None else hidden.words.split()[-1]
+    )
     return Finding(
         "bans-behind-accepted",
         message(
@@ -373,8 +392,8 @@ def _is_ban(rule: Rule) -> bool:
     if any(isinstance(one, Set) and _BANS.search(one.match_set.name) for one in rule.matches):
         return True
     source = rule.parameters.source
-    whole = source is not None and source.mask == (1 << BITS[source.family]) - 1
-    single = whole and "source" not in rule.parameters.negated
+    whole = source is not None and source.mask == (1 << BITS[source.family]) - 1 and source.address != 0
+    single = (whole and "source" not in rule.parameters.negated) or _redacted(rule) is not None
     return single and (bool(_BANS.search(rule.chain)) or not rule.conditions_on("dport"))
 
 

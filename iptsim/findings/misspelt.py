@@ -1,13 +1,16 @@
-"""Names that look misspelt, of interfaces (etn0 beside eth0) and variables, and misplaced quotation marks."""
+"""Names and addresses that look misspelt: interfaces (etn0 beside eth0), variables, quoting, 0.0.0.0 for any."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from iptsim.addresses import Family
+from iptsim.addresses import BITS, Family, address_text
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
+from iptsim.explanation.places import place_of
+from iptsim.extensions.values import Network
+from iptsim.extensions.verdicts import DECIDING
 from iptsim.findings.finding import Finding, of_line, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_if
@@ -185,6 +188,48 @@ def _alias(family: Family, rule: Rule, name: str) -> Finding:
             ":" in name,
             "Name the interface, and the address of the alias with -d: {command}",
             "Write one rule for each: {command}",
+            command=shell(_replacing(family, rule, words)),
+        ),
+        None,
+        family,
+    )
+
+
+def zero_addresses(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, last rules of a chain for the address 0.0.0.0 or ::, which no usual packet has.
+
+    Before others, such a rule may well be meant: it drops spoofed sources, or accepts those of DHCP.
+    """
+    for family in scene.families if scene.is_pasted else ():
+        for chain in scene.table(family, "filter").chains.values():
+            rule = chain.rules[-1] if chain.rules else None
+            if rule is None or rule.refused or not rule.position or rule.target_name not in DECIDING:
+                continue
+            network = next(filter(None, (rule.parameters.source, rule.parameters.destination)), None)
+            single = network is not None and not network.address and network.mask == (1 << BITS[family]) - 1
+            if network is not None and single and not rule.matches:
+                yield _zero_address(family, rule, network)
+
+
+def _zero_address(family: Family, rule: Rule, network: Network) -> Finding:
+    address = address_text(family, 0)
+    words = rule.specification.replace(f" {network}", f" {address}/0")
+    return Finding(
+        "zero-address",
+        message(
+            "{place} is for packets of the address {address} alone, not for those of any address.",
+            place=place_of(rule),
+            address=address,
+        ),
+        (of_rule(rule),),
+        message(
+            "{address} is the address that an interface has while it has none. Without a length it stands for itself,"
+            " so the rule matches hardly any packet.",
+            address=address,
+        ),
+        message(
+            "Leave it out, or write {any_address}: {command}",
+            any_address=f"{address}/0",
             command=shell(_replacing(family, rule, words)),
         ),
         None,

@@ -220,3 +220,24 @@ def _of_bridges(zone: FirewalldZone, rule: Rule, sender: str) -> Finding:
         None,
         4,
     )
+
+
+def not_loaded(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, commands of firewall-cmd with `--permanent` whose changes no reload loads."""
+    found = scene.pasted.not_loaded
+    if not found:
+        return
+    yield Finding(
+        "permanent-not-loaded",
+        message(
+            "firewall-cmd --permanent changes only the saved configuration, and nothing reloads firewalld."
+        ),
+        tuple(of_line(one.line, one.command) for one in found[:SHOWN]),
+        message(
+            "The running rules stay as they are until firewalld is reloaded or started again. Without --permanent, a"
+            " change counts at once, but is lost at the next reload."
+        ),
+        message("Load it: {command}", command=shell("firewall-cmd --reload")),
+        None,
+        scene.families[0],
+    )

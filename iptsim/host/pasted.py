@@ -338,6 +338,7 @@ class Pasted:
         unpublished: ports that failed connections are for, but that no container publishes.
         stopped: containers that do not run, and that failed connections are for.
         firewalld_reloads: the commands that made firewalld write its rules again.
+        not_loaded: commands that changed only the permanent configuration of firewalld, which nothing below them loads.
         rejected_by: addresses that ping could not reach, and who sent the ICMP error of a rule that rejected it.
         engine_errors: errors of Docker and Podman that no rule causes.
         tool_errors: commands of nft, ufw and firewall-cmd that failed.
@@ -381,6 +382,7 @@ class Pasted:
     unpublished: tuple[UnpublishedPort, ...] = ()
     stopped: tuple[StoppedContainer, ...] = ()
     firewalld_reloads: tuple[Reload, ...] = ()
+    not_loaded: tuple[Reload, ...] = ()
     rejected_by: tuple[tuple[str, str], ...] = ()
     engine_errors: tuple[EngineError, ...] = ()
     tool_errors: tuple[ToolError, ...] = ()

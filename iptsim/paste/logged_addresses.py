@@ -14,6 +14,7 @@ from iptsim.host.namespace import Interface, InterfaceAddress, Route
 from iptsim.host.pasted import LoggedLine
 from iptsim.paste.addresses import is_address
 from iptsim.paste.pieces import CommandItem, RuleItem, Rules
+from iptsim.question.internet import outside_address
 
 ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F]*:[0-9a-fA-F:]+")
 
@@ -79,25 +80,31 @@ def joined_groups(logged: Iterable[LoggedLine], rules: Sequence[Rules]) -> froze
 
 
 def route_as_logged(host: Host, logged: Iterable[LoggedLine]) -> None:
-    """Route destinations by the interface by which logged packets leave (OUT=), if only a guess says otherwise."""
+    """Route destinations by the interface by which logged packets leave (OUT=), if only a guess says otherwise.
+
+    A hidden destination (`DST=x.x.x.x`) of the host's own packets is anywhere outside.
+    """
     namespace = host.namespace
     for one in logged:
         out, to = dict(one.pairs).get("OUT", ""), one.fields.get("to", "")
         found = namespace.interfaces.get(out)
-        if one.hook != "FORWARD" or not out or not ADDRESS.fullmatch(to) or (found and found.addresses):
+        is_own, is_known = one.hook == "OUTPUT" and out != "lo", ADDRESS.fullmatch(to) is not None
+        if not out or not (
+            is_own or (one.hook == "FORWARD" and is_known and not (found and found.addresses))
+        ):
             continue
-        family, address = parse_address(to)
+        family, address = parse_address(to) if is_known else (one.family, outside_address(host, one.family))
         if fib.lookup(namespace, family, address).device != out:
             namespace.interfaces.setdefault(out, Interface(name=out))
-            namespace.routes.append(
+            namespace.routes.insert(  # before the guessed ones
+                0,
                 Route(
                     family=family,
-                    prefix_length=BITS[family],
-                    destination=address,
+                    prefix_length=BITS[family] if is_known else 0,
+                    destination=address if is_known else 0,
                     device=out,
                     scope="link",
-                    metric=1,
-                )
+                ),
             )
             namespace.cache.clear()
 

@@ -44,7 +44,7 @@ from iptsim.paste.pieces import (
     Settings,
     Zone,
 )
-from iptsim.paste.reloads import firewalld_reloads, reloads
+from iptsim.paste.reloads import firewalld_reloads, not_loaded, reloads
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import CLIENTS, Reading
 from iptsim.paste.sshd_settings import sshd_ports
@@ -132,6 +132,7 @@ def pasted(
         unpublished=tuple(unpublished_ports(clients, listed, services, here)),
         stopped=tuple(stopped_containers(clients, lines, listed)),
         firewalld_reloads=tuple(firewalld_reloads(lines)),
+        not_loaded=tuple(not_loaded(lines)),
         engine_errors=tuple(errors),
         tool_errors=tuple(of_tools),
         appended=tuple(_appended(rules)),

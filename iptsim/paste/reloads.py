@@ -85,3 +85,36 @@ def firewalld_reloads(lines: Iterable[Line]) -> Iterator[Reload]:
     for line in lines:
         if (match := _FIREWALLD.search(line.text)) is not None:
             yield Reload(line.number, match["command"])
+
+
+#: A change of firewalld's permanent configuration alone, and words for what loads that, in commands and sentences.
+_PERMANENT = re.compile(
+    rf"{_AT}(?P<command>firewall-cmd\s(?=[^;&|#]*\s?--permanent\b)(?=[^;&|#]*--(?:add|remove|change|set-target)\b)[^;&|#`]*)"
+)
+_LOADS = re.compile(
+    r"--(?:complete-)?reload\b|\bre-?(?:load|start|boot)(?:ed|s|ing)?\b|--runtime-to-permanent", re.IGNORECASE
+)
+
+
+def not_loaded(lines: Iterable[Line]) -> Iterator[Reload]:
+    """Yield the commands of firewall-cmd with `--permanent` whose changes nothing below them loads.
+
+    `--permanent` changes the configuration that firewalld reads when it is reloaded or started; the running rules stay
+    as they were (firewall-cmd(1)). People often run the same command without it, too.
+    """
+    found: list[Reload] = []
+    running = set[str]()
+    for line in lines:
+        if _LOADS.search(line.text):
+            found = []
+        elif (match := _PERMANENT.search(line.text)) is not None:
+            found.append(Reload(line.number, match["command"].strip()))
+        elif "firewall-cmd" in line.text:
+            running.add(_options(line.text))
+    yield from (one for one in found if _options(one.command) not in running)
+
+
+def _options(text: str) -> str:
+    """Return the options of a command that change a zone, in order."""
+    words = re.findall(r"--[\w-]+(?:[=\s](?!--)\S+)?", text)
+    return " ".join(sorted(word.replace("=", " ") for word in words if word != "--permanent"))

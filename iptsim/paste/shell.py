@@ -39,7 +39,7 @@ _OPENS = re.compile(r"\s*(?:if|for|while|until|case)\b")
 _CLOSES = re.compile(r"\s*(?:fi|done|esac)\b")
 #: Separators of commands, outside of quotes.
 _SEPARATED = re.compile(rf"""((?:{SUBSTITUTION}|[^;&|"'\\]|\\.|"{IN_QUOTES}"|'[^']*'|&(?!&)|\|(?!\|))+)""")
-_NAMED = re.compile(r"\$\{?(IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?", re.IGNORECASE)
+_NAMED = re.compile(r"\$\{?(IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?(?!\w)", re.IGNORECASE)
 _IPTABLES = re.compile(r"(ip6?tables)(?:-legacy|-nft)?")
 #: What runs a command for each line of its input, with that line in place of a word, or at the end: as a variable.
 _FOR_EACH = re.compile(

@@ -104,3 +104,14 @@ def test_a_listing_without_the_chains_of_docker(tmp_path: Path) -> None:
         "DROP       all  --  anywhere             anywhere             match-set crowdsec-blacklists src\n"
     )
     assert found(tmp_path, LISTING.format(forward=asked)) is None
+
+
+def test_a_ban_behind_an_open_port_whose_address_is_redacted(tmp_path: Path) -> None:
+    status = (
+        "Status: active\n\nTo                         Action      From\n--                         ------      ----\n"
+        "22                         ALLOW IN    Anywhere\nAnywhere                   DENY IN     203.0.113.xx\n"
+    )
+    found = lint(tmp_path, status)["bans-behind-accepted"]
+    assert "ufw insert 1 deny from 203.0.113.xx" in str(found)
+    first = status.replace("22  ", "443 ").replace("ALLOW IN    Anywhere", "ALLOW IN    203.0.114.9")
+    assert "bans-behind-accepted" not in lint(tmp_path, first)

@@ -503,3 +503,16 @@ def test_masquerading_by_each_interface_hides_the_clients(inner: str, found: boo
 def test_a_name_in_a_rule_but_not_in_a_listing(text: str, found: bool, tmp_path: Path) -> None:
     """The manual page of iptables: a host name is resolved once, before the rule goes to the kernel."""
     assert ("name-in-rule" in lint(tmp_path, f"{text}\n")) is found
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [("-s 0.0.0.0 -j DROP", True), ("-s 0.0.0.0/0 -j DROP", False), ("-s 0.0.0.0/8 -j DROP", False)],
+)
+def test_an_address_of_zeros_is_not_any_address(rule: str, found: bool, tmp_path: Path) -> None:
+    text = f"iptables -A INPUT -s 10.1.1.4 -j ACCEPT\niptables -A INPUT {rule}\n"
+    findings = lint(tmp_path, text)
+    assert ("zero-address" in findings) is found
+    assert not found or "iptables -R INPUT 2 -s 0.0.0.0/0 -j DROP" in str(findings["zero-address"])
+    # before others, it is one of the sources that nobody should have
+    assert "zero-address" not in lint(tmp_path, f"{text}iptables -A INPUT -p tcp --dport 22 -j ACCEPT\n")

@@ -341,3 +341,9 @@ def test_a_sentence_between_commands_is_left_out_and_not_also_read() -> None:
     assert host.pasted is not None
     assert host.pasted.summary() == "read: lines 2, 5 iptables commands (filter); left out: 1, 3, 6"
     assert [one["lines"] for one in host.pasted.as_json()["segments"]] == [[2, 2], [5, 5]]
+
+
+def test_a_program_in_a_variable_whose_name_begins_as_usual_ones_do() -> None:
+    text = "IPTAB=/sbin/iptables\n$IPTAB -A INPUT -p tcp --dport 8022 -j DROP\n"
+    rules = host_of_source(Source("pasted", {}, text.encode())).rulesets[4].tables["filter"].rules()
+    assert [rule.text for rule in rules] == ["-A INPUT -p tcp -m tcp --dport 8022 -j DROP"]

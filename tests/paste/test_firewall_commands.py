@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from iptsim.host.files import Source
 from iptsim.netfilter.walk import walk
 from iptsim.paste.assembly import host_of_source
 from iptsim.question.model import Question
+from tests.findings.linting import lint
 
 COMMANDS = """
 # firewall-cmd --permanent --zone=public --add-port=8080/tcp
@@ -131,3 +134,19 @@ def test_masquerading_and_interfaces_that_commands_add() -> None:
     assert host.pasted is not None
     assert host.pasted.zones[0].interfaces == ("eth0", "eth1")
     assert not host.rulesets[4].warnings
+
+
+@pytest.mark.parametrize(
+    ("below", "expected"),
+    [
+        ("", "DEPENDS"),
+        ("firewall-cmd --reload\n", "ACCEPT"),
+        ("Then I restarted the server.\n", "ACCEPT"),
+        ("firewall-cmd --zone=public --add-port=8443/tcp\n", "ACCEPT"),  # the running rules, too
+    ],
+)
+def test_a_permanent_change_counts_once_it_is_loaded(below: str, expected: str, tmp_path: Path) -> None:
+    """Source: firewall-cmd(1), --permanent: "only loaded by firewall-cmd --reload, a restart or a reboot"."""
+    text = f"firewall-cmd --permanent --zone=public --add-port=8443/tcp\n\n{below}"
+    assert verdict(text, src="203.0.113.9", dport=8443) == expected
+    assert ("permanent-not-loaded" in lint(tmp_path, text)) is (expected == "DEPENDS")

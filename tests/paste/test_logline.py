@@ -343,3 +343,16 @@ def test_an_error_in_a_capture_is_not_the_packet_in_question() -> None:
     assert [one.line for one in segment.pieces if isinstance(one, Ask)] == [2]
     [alone], _ = split(lines_of(error))
     assert [one.line for one in alone.pieces if isinstance(one, Ask)] == [1]
+
+
+@pytest.mark.parametrize(("to", "asked"), [("198.51.100.9", "198.51.100.9"), ("*.*.*.*", "internet")])
+def test_a_packet_of_the_host_leaves_by_the_interface_of_its_line(to: str, asked: str) -> None:
+    """Its source is then an address of that interface, and rules for both match it."""
+    rules = "Chain OUTPUT (policy DROP 0 packets, 0 bytes)\n pkts bytes target prot opt in out source destination\n"
+    rule = "    0     0 ACCEPT  tcp  --  *      tap7    203.0.113.64/26  0.0.0.0/0  tcp spt:4001 state NEW\n"
+    line = f"OUT: IN= OUT=tap7 SRC=203.0.113.70 DST={to} LEN=52 TTL=64 ID=3 DF PROTO=TCP SPT=4001 DPT=80 SYN URGP=0\n"
+    host = read(f"{rules}{rule}\n{line}")
+    assert host.pasted is not None
+    question = host.pasted.asked[0]
+    assert question["to"] == asked
+    assert walk(host, Question(**question)).legs[0].verdict == "ACCEPT"

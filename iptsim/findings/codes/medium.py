@@ -70,6 +70,14 @@ KINDS: dict[str, Kind] = {
     "misspelt-interface": medium(
         message("A rule names an interface that differs by one letter, or its number, from another.")
     ),
+    "zero-address": medium(
+        message("The last rule of a chain is for the address 0.0.0.0 or :: alone, not for any address.")
+    ),
+    "permanent-not-loaded": medium(
+        message(
+            "In a pasted text: firewall-cmd changes only the permanent configuration, and nothing reloads firewalld."
+        )
+    ),
     "alias-interface": medium(
         message("A rule names an alias such as eth0:1, or a list: no interface is called so.")
     ),

@@ -18,7 +18,7 @@ from iptsim.languages import message
 from iptsim.paste.lines import Line, SameLines, last_match
 from iptsim.paste.pieces import Piece, Segment, Warned, Zone, not_applied
 from iptsim.paste.prompts import Command, command_of, prompt_of
-from iptsim.paste.reloads import is_firewalld_reload
+from iptsim.paste.reloads import is_firewalld_reload, not_loaded
 
 #: Options that add to a field of a zone; those with --remove- take from it.
 _ADDS = {
@@ -33,6 +33,8 @@ _ADDS = {
     "--add-rich-rule": "rich rules",
     "--add-masquerade": "masquerade",
 }
+#: What decides to which zone a packet belongs.
+_SELECTING = ("interfaces", "sources")
 _REMOVES = {name.replace("--add-", "--remove-"): field for name, field in _ADDS.items() if "--add-" in name}
 _FIELDS = {**_ADDS, **_REMOVES, "--set-target": "target"}
 #: Options that do not change what a zone does.
@@ -65,11 +67,22 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         return None
     listed = _listed(SameLines(lines)) if (shown := last_match(lines, _SHOWN)) < at else frozenset[str]()
     default, unread = _DEFAULT, list[int]()
+    not_yet = _not_loaded(SameLines(lines))
     while at < len(lines):
         typed = _command(lines, at)
         if typed is not None:
             words, end = typed
-            if shown >= 0 and not (listed and _has_run(lines, at, end)):
+            if lines[at].number in not_yet and shown < 0:
+                zone = _zone(zones, _option(words, "--zone") or default, lines[at].number)
+                zone.unread.append(" ".join(words))
+                # what its packets meet is unknown, in the zone and before it
+                _apply(
+                    [one for one in words if _ADDS.get(_parted(one)[0]) in _SELECTING],
+                    zones,
+                    zone.name,
+                    zone.line,
+                )
+            elif shown >= 0 and not (listed and _has_run(lines, at, end)):
                 unread += range(at, end)
             elif not listed or _option(words, "--zone") not in {"", *listed}:
                 default = _apply(words, zones, default, lines[at].number)
@@ -252,7 +265,18 @@ def _apply(words: list[str], zones: dict[str, Zone], default: str, line: int) ->
         if option == "--set-default-zone":
             default = value
         elif option in _ADDS:
-            zone = zones.setdefault(name, Zone(name, False, line))
+            zone = _zone(zones, name, line)
             for one in _expanded(value):
                 zone.fields.setdefault(_ADDS[option], []).append(one or "yes")
     return default
+
+
+def _zone(zones: dict[str, Zone], name: str, line: int) -> Zone:
+    """Return a zone that is not listed, with what commands have set so far."""
+    return zones.setdefault(name, Zone(name, False, line))
+
+
+@lru_cache(maxsize=8)
+def _not_loaded(of: SameLines) -> frozenset[int]:
+    """Return the numbers of the lines whose commands change only what the next reload loads."""
+    return frozenset(one.line for one in not_loaded(of.lines))
