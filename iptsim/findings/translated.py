@@ -1,4 +1,4 @@
-"""Port forwards and redirects whose packets stop afterwards: at the kernel's routing, or as rules name the old port."""
+"""Port forwards and redirects whose packets stop afterwards: at routing, in FORWARD, or as rules name the old port."""
 
 from __future__ import annotations
 
@@ -13,13 +13,24 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.targets.redirect import Redirect
-from iptsim.extensions.verdicts import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
 from iptsim.findings.behind import SOME_GUEST
-from iptsim.findings.examples import arriving, header
-from iptsim.findings.finding import Evidence, Finding, branch_with, of_rule, takes_port, uses
+from iptsim.findings.examples import arriving, header, is_for_replies
+from iptsim.findings.finding import (
+    SHOWN,
+    Evidence,
+    Finding,
+    branch_with,
+    filtered_at,
+    of_rule,
+    takes_port,
+    uses,
+)
 from iptsim.findings.port_forwards import Forward, forwards
+from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
+from iptsim.netfilter.steps import Step
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.passages import shell
 
@@ -102,6 +113,77 @@ def old_ports(scene: Scene) -> Iterator[Finding]:
             if shown is None or uses(shown, meant[0]) or not _needs_rule(scene, shown):
                 continue
             yield _old_port(family, forward, meant[0], new, shown)
+
+
+def blocked(scene: Scene) -> Iterator[Finding]:
+    """Find port forwards by hand whose packets FORWARD blocks, and not as a rule names the port before DNAT."""
+    for family in scene.families:
+        found: dict[int, list[tuple[Forward, Step, Explanation]]] = {}
+        rules = scene.rules(family, "filter", "FORWARD")
+        for forward in forwards(scene, family):
+            if scene.host.is_inside(family, forward.target):
+                continue  # dnat-without-accept of Docker
+            old = forward.fields["dport"]
+            if _new_port(forward) is not None and any(_is_for(rule, forward, old) for rule in rules):
+                continue  # forward-names-old-port
+            if scene.host.inferred and any(_may_accept(scene, family, rule, forward) for rule in rules):
+                continue
+            shown = arrives(scene, family, forward.rule, forward.at, forward.fields)
+            step = filtered_at(shown, "FORWARD") if shown is not None else None
+            if shown is not None and step is not None:
+                found.setdefault(forward.target, []).append((forward, step, shown))
+        for group in found.values():
+            yield _blocked(scene, family, group)
+
+
+def _may_accept(scene: Scene, family: Family, rule: Rule, forward: Forward) -> bool:
+    """Return whether a rule of FORWARD accepts the packets of a port forward, if they leave by the right interface."""
+    parameters, arriving_by = rule.parameters, forward.rule.parameters.in_interface
+    if rule.target_name != "ACCEPT" or is_for_replies(rule) or not takes_port(rule, _port(forward)):
+        return False
+    uplinks = {
+        one.parameters.out_interface
+        for one in scene.rules(family, "nat", "POSTROUTING")
+        if one.target_name in TRANSLATING_SOURCE
+    }
+    named, to = parameters.in_interface, parameters.destination
+    arrives_otherwise = named is not None and arriving_by is not None and named != arriving_by
+    return (
+        (parameters.out_interface or named) is not None
+        and parameters.out_interface not in uplinks - {None}
+        and not arrives_otherwise
+        and (to is None or forward.target in to)
+    )
+
+
+def _port(forward: Forward) -> int:
+    """Return the port of the packets after DNAT."""
+    return _new_port(forward) or int(forward.fields["dport"])
+
+
+def _blocked(scene: Scene, family: Family, group: list[tuple[Forward, Step, Explanation]]) -> Finding:
+    forward, step, shown = group[0]
+    target, port = address_text(family, forward.target), _port(forward)
+    command = (
+        f"{tool_of(family)} -I FORWARD -d {target} -p {forward.fields['proto']} --dport {port} -j ACCEPT"
+    )
+    return Finding(
+        "dnat-without-accept",
+        message(
+            "{place} forwards a port to {address}, but FORWARD blocks the packets.",
+            place=place_of(forward.rule),
+            address=target,
+        ),
+        (*(of_rule(one.rule) for one, _, _ in group[:SHOWN]), scene.of_step(family, step)),
+        message(
+            "A translated packet is forwarded, so FORWARD decides: a rule that accepts it must come before those that"
+            " block it, and name the new address and port."
+        ),
+        message("Accept it: {command}", command=shell(command)),
+        shown,
+        family,
+        first_that_mends(scene, family, [(command,)], shown),
+    )
 
 
 def redirected_ports(scene: Scene) -> Iterator[Finding]:

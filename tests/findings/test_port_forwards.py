@@ -8,6 +8,7 @@ import pytest
 
 import iptsim
 from iptsim.findings import Finding
+from tests.findings.linting import lint as by_code
 
 #: A router: its uplink and a LAN with a web server
 ROUTER = """\
@@ -255,3 +256,41 @@ def test_rules_of_input_for_what_a_router_forwards(
     path = tmp_path / "paste.txt"
     path.write_text("\n".join(f"iptables {rule}" for rule in (*shared, *rules)) + "\n")
     assert ("input-not-forward" in codes(iptsim.lint(path))) is (found and routes)
+
+
+FORWARDED = "iptables -t nat -A PREROUTING -i eth0 -p tcp --dport 8443 -j DNAT --to 10.66.0.8:443\n"
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        ("iptables -A FORWARD -s 10.77.0.0/24 -j ACCEPT\niptables -A FORWARD -j REJECT\n", True),
+        ("iptables -P FORWARD DROP\niptables -A FORWARD -p tcp -d 10.66.0.8 --dport 443 -j ACCEPT\n", False),
+        # by which interface it leaves is not shown
+        ("iptables -P FORWARD DROP\niptables -A FORWARD -o eth1 -d 10.66.0.8 -j ACCEPT\n", False),
+        ("iptables -P FORWARD DROP\niptables -A FORWARD -i eth1 -j ACCEPT\n", True),
+        # another finding tells of the port before DNAT
+        ("iptables -P FORWARD DROP\niptables -A FORWARD -p tcp -d 10.66.0.8 --dport 8443 -j ACCEPT\n", False),
+    ],
+)
+def test_a_port_forward_that_forward_blocks(rules: str, found: bool, tmp_path: Path) -> None:
+    one = by_code(tmp_path, rules + FORWARDED).get("dnat-without-accept")
+    assert (one is not None) is found
+    assert one is None or "iptables -I FORWARD -d 10.66.0.8 -p tcp --dport 443 -j ACCEPT" in str(one.remedy)
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("-s 10.66.0.8 -p tcp --dport 3389", True),
+        ("-d 10.66.0.8 -p tcp --dport 3389", True),
+        ("-p tcp --dport 3389", False),  # which machines it is for is not shown
+    ],
+)
+def test_a_rule_of_forward_for_one_direction(rule: str, found: bool, tmp_path: Path) -> None:
+    text = f"iptables -P FORWARD DROP\niptables -A FORWARD {rule} -j ACCEPT\n"
+    one = by_code(tmp_path, text).get("forward-blocks-replies")
+    assert (one is not None) is found
+    assert one is None or one.commands
+    both = f"{text}iptables -A FORWARD -m state --state ESTABLISHED,RELATED -j ACCEPT\n"
+    assert "forward-blocks-replies" not in by_code(tmp_path, both)
