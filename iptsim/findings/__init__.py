@@ -195,6 +195,7 @@ ANALYSES: tuple[Analysis, ...] = (
     interfaces.ports_of_bridges,
     misspelt.names,
     misspelt.variables,
+    chains.uncreated,
     misspelt.unnumbered,
     misspelt.aliases,
     misspelt.words_for_all,

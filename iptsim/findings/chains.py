@@ -13,7 +13,16 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING, DECIDING, TRANSLATING_SOURCE
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule, place_of_chain, uses
+from iptsim.findings.finding import (
+    SHOWN,
+    Evidence,
+    Finding,
+    of_line,
+    of_policy,
+    of_rule,
+    place_of_chain,
+    uses,
+)
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message, message_if, message_many, message_sentences
@@ -351,4 +360,26 @@ def nat_empty(scene: Scene) -> Iterator[Finding]:
             ),
             None,
             family,
+        )
+
+
+def uncreated(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, chains that commands add rules to, but do not create, unlike others."""
+    for one in scene.pasted.uncreated:
+        if chain_owners(scene.host.rulesets[scene.families[0]]).chain(one.name) != "user":
+            continue  # its program creates it
+        yield Finding(
+            "uncreated-chain",
+            message("No command creates the chain {chain}, which rules are added to.", chain=one.name),
+            (of_line(one.line, one.text),),
+            message(
+                "Unless it existed before, iptables rejects these commands (No chain/target/match by that name), and"
+                " the rules do not exist. Other chains are created with -N; perhaps the name is misspelt."
+            ),
+            message(
+                "Create it first: {command}",
+                command=shell(f"{tool_of(scene.families[0])} -t {one.table} -N {one.name}"),
+            ),
+            None,
+            scene.families[0],
         )

@@ -14,7 +14,6 @@ from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
 from iptsim.findings.behind import (
     Behind,
     ask_outside,
-    is_private,
     lans_behind,
     networks_behind,
     second_address,
@@ -430,10 +429,10 @@ def _named_by(scene: Scene, family: Family, rule: Rule) -> Explanation | None:
     source, target = rule.parameters.source, rule.parameters.destination
     if rule.parameters.negated & {"source", "destination"}:
         return None
-    ends = [second_address(one) if one is not None else "internet" for one in (source, target)]
-    if not any(is_private(family, one) for one in ends if one != "internet"):
+    sender, to = (second_address(one) if one is not None else "internet" for one in (source, target))
+    if not any(is_private(family, one) for one in (sender, to) if one != "internet"):
         return None
-    return scene.ask(*ends, family, **header(rule), **arriving(rule))
+    return scene.ask(sender, to, family, **header(rule), **arriving(rule))
 
 
 def _one_direction(scene: Scene, family: Family, rule: Rule, step: Step, shown: Explanation) -> Finding:

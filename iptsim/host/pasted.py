@@ -169,6 +169,22 @@ class RefusedCommand(NamedTuple):
     printed: bool = False
 
 
+class UncreatedChain(NamedTuple):
+    """A chain that commands of a text add rules to, but do not create, unlike others.
+
+    Attributes:
+        name: the chain.
+        table: its table.
+        line: the line of the first such command.
+        text: that command.
+    """
+
+    name: str
+    table: str
+    line: int
+    text: str
+
+
 class MisspeltVariable(NamedTuple):
     """A variable that a script uses but never sets, beside a similar one that it sets but never uses.
 
@@ -349,6 +365,7 @@ class Pasted:
         unresolved: names that could not be resolved.
         complaint: what it complains of.
         variables: those of scripts that are probably misspelt.
+        uncreated: chains that commands add rules to, but do not create, unlike others.
         sshd_ports: the ports that settings of sshd name.
         says_refused: the lines that say that a connection was refused, with their texts.
         groups: the multicast groups to which INPUT has logged packets, so the host has joined them.
@@ -400,6 +417,7 @@ class Pasted:
     versions: tuple[tuple[int, str], ...] = ()
     kernel: tuple[int, int] | None = None
     variables: tuple[MisspeltVariable, ...] = ()
+    uncreated: tuple[UncreatedChain, ...] = ()
     sshd_ports: tuple[ConfiguredPort, ...] = ()
     says_refused: tuple[tuple[int, str], ...] = ()
 

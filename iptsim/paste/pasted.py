@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from iptsim.addresses import address_text
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.header import printed_backend
 from iptsim.host.model import Host
 from iptsim.host.pasted import (
@@ -18,6 +19,7 @@ from iptsim.host.pasted import (
     Pasted,
     RefusedCommand,
     ToolError,
+    UncreatedChain,
 )
 from iptsim.host.pasted_services import ListedPort
 from iptsim.paste.asked import asked, queries, to_itself
@@ -157,6 +159,7 @@ def pasted(
         zones=tuple(full_zones(reading.of(Zone))),
         unresolved=unresolved,
         variables=tuple(one for text in texts.values() for one in misspelt_variables(text)),
+        uncreated=tuple(_uncreated(rules)),
         sshd_ports=tuple(sshd_ports(lines)),
         says_refused=tuple((line.number, line.text.strip()) for line in lines if _REFUSED.search(line.text)),
         groups=joined_groups(reading.of(LoggedLine), rules),
@@ -184,3 +187,24 @@ def _appended(rules: Sequence[Rules]) -> Iterable[tuple[int, str]]:
         return  # its end: these are the rules of the chain
     for item in added:
         yield item.line, item.text.strip()
+
+
+def _uncreated(rules: Sequence[Rules]) -> Iterator[UncreatedChain]:
+    """Yield the chains that commands add rules to before they create them, if ever, though they create others.
+
+    A text in which no command creates a chain may be a part of a script.
+    """
+    known, added = set[tuple[str, str | None]](), dict[tuple[str, str], CommandItem]()
+    creates = False
+    for piece in rules:
+        for item in piece.items:
+            if isinstance(item, ChainItem):
+                known.add((piece.table, item.name))
+            elif isinstance(item, CommandItem) and item.letter == "N":
+                creates = True
+                known.add((piece.table, item.chain))
+            elif isinstance(item, CommandItem) and item.letter in ("A", "I") and item.chain is not None:
+                added.setdefault((piece.table, item.chain), item)
+    for (table, name), item in added.items() if creates else ():
+        if (table, name) not in known and name not in BUILTIN_CHAINS.get(table, ()):
+            yield UncreatedChain(name, table, item.line, item.text.strip())

@@ -494,3 +494,19 @@ def test_a_route_rule_of_ufw_behind_dockers(tmp_path: Path) -> None:
     dead = found["never-matches"]
     assert "Docker's rules precede it in FORWARD" in str(dead.consequence)
     assert str(dead.remedy).startswith("put it into DOCKER-USER, or delete it: iptables -D ufw-user-forward")
+
+
+@pytest.mark.parametrize(
+    ("first", "found"),
+    [
+        ("iptables -N web", True),
+        ("iptables -N web\niptables -N weeb", False),
+        ("iptables -A web -p tcp --dport 80 -j ACCEPT", False),  # part of a script
+        ("-P INPUT ACCEPT\n-N weeb\n-A weeb -j RETURN\niptables -N web", False),
+    ],
+)
+def test_a_chain_that_no_command_creates(first: str, found: bool, tmp_path: Path) -> None:
+    text = f"{first}\niptables -A weeb -p tcp --dport 443 -j ACCEPT\niptables -A DOCKER-USER -j RETURN\n"
+    findings = lint(tmp_path, text)
+    assert ("uncreated-chain" in findings) is found
+    assert not found or "weeb" in str(findings["uncreated-chain"].title)

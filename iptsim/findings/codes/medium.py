@@ -70,6 +70,11 @@ KINDS: dict[str, Kind] = {
     "misspelt-interface": medium(
         message("A rule names an interface that differs by one letter, or its number, from another.")
     ),
+    "uncreated-chain": medium(
+        message(
+            "In a pasted text: commands add rules to a chain that none of them creates, though they create others."
+        )
+    ),
     "zero-address": medium(
         message("The last rule of a chain is for the address 0.0.0.0 or :: alone, not for any address.")
     ),
