@@ -183,6 +183,7 @@ ANALYSES: tuple[Analysis, ...] = (
     rate_limits.inverted,
     rate_limits.beyond_limit,
     rate_limits.after_first_packet,
+    rate_limits.shared_list,
     bans.behind_accepted,
     bans.behind_established,
     bans.unreached,

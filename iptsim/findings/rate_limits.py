@@ -14,13 +14,14 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.matches.recent import Recent
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.examples import packet_for, states_of
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.examples import header, packet_for, states_of
+from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.remedy import deletion, outcome
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
-from iptsim.languages import Message, message
+from iptsim.languages import Message, message, message_joined
 from iptsim.passages import shell
 from iptsim.protocols import ICMP
 
@@ -217,4 +218,40 @@ def _sees_first_only(scene: Scene, established: Rule, rule: Rule) -> Finding:
         ),
         scene.ask("internet", "host", 4, **ping) if rule.chain == "INPUT" else None,
         4,
+    )
+
+
+def shared_list(scene: Scene) -> Iterator[Finding]:
+    """Find rules of recent for several ports that count connections in the same list, as none of them names one."""
+    for family in scene.families:
+        counting: dict[int, Rule] = {}
+        limiting: list[Rule] = []
+        for rule in scene.table(family, "filter").rules():
+            for match in rule.matches:
+                if not isinstance(match, Recent) or match.list_name not in (None, "DEFAULT"):
+                    continue
+                if match.set and "dport" in header(rule):
+                    counting.setdefault(header(rule)["dport"], rule)
+                elif match.hitcount:
+                    limiting.append(rule)
+        if len(counting) > 1 and limiting:
+            yield _shared(family, counting, limiting[0])
+
+
+def _shared(family: Family, counting: dict[int, Rule], limiting: Rule) -> Finding:
+    ports = [str(port) for port in counting]
+    return Finding(
+        "recent-list-shared",
+        message(
+            "Connections to ports {ports} are counted together: their rules of recent name no list.",
+            ports=message_joined(", ", ports),
+        ),
+        (*map(of_rule, list(counting.values())[:SHOWN]), of_rule(limiting)),
+        message(
+            "Without --name, recent uses the list DEFAULT. A client that connects to one of these ports reaches the"
+            " hitcount of the others, too."
+        ),
+        message("Give the rules of each port their own list, such as --name port{port}.", port=ports[0]),
+        None,
+        family,
     )

@@ -245,6 +245,13 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
         ),
     ),
     (
+        "doesn't exist",
+        message(
+            "Create the set before the rules that name it are loaded, also after a reboot: ipset create NAME hash:net,"
+            " or ipset restore with a file that ipset save wrote."
+        ),
+    ),
+    (
         "does not exist",
         message(
             "Create the chain first (iptables -N CHAIN), or correct its name: names of chains are case-sensitive."

@@ -22,7 +22,7 @@ from iptsim.findings.examples import arriving, header, is_for_replies, packet_fo
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.native_chains import has_only_nftables
 from iptsim.findings.remedy import first_that_mends, outcome
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
@@ -49,11 +49,38 @@ def dropped_in_input(scene: Scene) -> Iterator[Finding]:
             shown = _to_internet(scene, family, "udp", 53) or shown
             step = reply_blocked(shown, "INPUT")
         if step is None:
+            yield from _other_replies(scene, family, shown) if is_shown else ()
             continue
         if step.table != "filter":
             yield _drops_replies_of_nftables(scene, family, step, shown)
         else:
             yield _drops_replies(scene, family, step, shown if is_shown else None)
+
+
+def _other_replies(scene: Scene, family: Family, shown: Explanation) -> Iterator[Finding]:
+    """Find hosts whose INPUT accepts replies from certain ports alone, though OUTPUT lets them connect to others."""
+    accepting = shown.trace.legs[1].deciding if len(shown.trace.legs) > 1 else None
+    rule = accepting.rule if accepting is not None and accepting.hook == "INPUT" else None
+    if rule is None or not rule.conditions_on("sport"):
+        return
+    other = scene.ask_past_output("host", "internet", family, proto="tcp", dport=SOME_PORT)
+    step = reply_blocked(other, "INPUT") if other is not None else None
+    if step is None or step.table != "filter":
+        return
+    command = f"{tool_of(family)} -I INPUT {_STATES} -j ACCEPT"
+    yield Finding(
+        "input-drops-replies",
+        message("INPUT drops the replies to the host's own connections, except from ports that rules name."),
+        (of_rule(rule), scene.of_step(family, step)),
+        message(
+            "It accepts replies by their source port (--sport) only, but OUTPUT lets the host connect to other ports,"
+            " too: what it gets from there is dropped. One rule for established connections covers all of them."
+        ),
+        shell(command),
+        other,
+        family,
+        (command,),
+    )
 
 
 def _to_internet(scene: Scene, family: Family, proto: str, port: int) -> Explanation | None:

@@ -19,7 +19,7 @@ _ERROR = re.compile(
     r"(?:(?: v\d[\d.]*(?: \(\w+\))?)?: +|/\d[\d.]* +)(?P<why>"
     r"(?:unknown (?:option|protocol)|invalid |host/network|Bad (?!rule)|Couldn't load|No chain/target/match|Chain '"
     r"|multiple -|Can't use|can't initialize|unable to initialize|option \"|TCP match|multiport needs|Need TCP"
-    r"|line \d+ (?:failed|too long)"
+    r"|line \d+ (?:failed|too long)|Set \S+ doesn't exist"
     r"|Line \d+ seems|Invalid (?:argument|match name|target name)|(?:CHAIN|RULE|TABLE)_[A-Z_]+ failed"
     r"|Could not fetch rule set|Failed to initialize nft"
     r"|table [`'].*incompatible).*)"

@@ -510,3 +510,31 @@ def test_a_chain_that_no_command_creates(first: str, found: bool, tmp_path: Path
     findings = lint(tmp_path, text)
     assert ("uncreated-chain" in findings) is found
     assert not found or "weeb" in str(findings["uncreated-chain"].title)
+
+
+@pytest.mark.parametrize(
+    ("last", "found"),
+    [
+        ("iptables -P OUTPUT ACCEPT", True),
+        ("iptables -A INPUT -m state --state ESTABLISHED -j ACCEPT", False),
+        ("iptables -P OUTPUT DROP\niptables -A OUTPUT -p tcp --dport 443 -j ACCEPT", False),
+    ],
+)
+def test_replies_from_named_ports_alone(last: str, found: bool, tmp_path: Path) -> None:
+    rules = (
+        "iptables -P INPUT DROP\niptables -P OUTPUT ACCEPT\niptables -A INPUT -p tcp --sport 443 -j ACCEPT\n"
+    )
+    one = lint(tmp_path, f"{rules}{last}\n").get("input-drops-replies")
+    assert (one is not None and "except from ports" in str(one.title)) is found
+
+
+@pytest.mark.parametrize(("name", "found"), [("", True), (" --name p{port}", False)])
+def test_ports_that_recent_counts_together(name: str, found: bool, tmp_path: Path) -> None:
+    rules = [
+        f"iptables -A INPUT -p tcp --dport {port} -m recent {action}{name.format(port=port)}{target}\n"
+        for action, target in (("--set", ""), ("--update --seconds 2 --hitcount 5", " -j DROP"))
+        for port in (7001, 7002)
+    ]
+    one = lint(tmp_path, "".join(rules)).get("recent-list-shared")
+    assert (one is not None) is found
+    assert one is None or "7001, 7002" in str(one.title)

@@ -10,6 +10,7 @@ import pytest
 import iptsim
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.paste.refusals import command_text, refusal
+from tests.findings.linting import lint
 
 REFUSED = [
     ("-A INPUT -p tcp --dport 22,80 -j ACCEPT", "-A INPUT -p tcp -m multiport --dports 22,80 -j ACCEPT"),
@@ -133,3 +134,10 @@ def test_errors_that_iptables_printed(tmp_path: Path, text: str) -> None:
     path.write_text(f"{text}# iptables -S\n-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n")
     found = [finding for finding in iptsim.lint(path) if finding.code == "refused-command"]
     assert [len(one.evidence) for one in found] == [1]
+
+
+def test_a_set_that_did_not_exist(tmp_path: Path) -> None:
+    text = "-A INPUT -m set --match-set spam src -j DROP\niptables-restore v1.8.7: Set spam doesn't exist.\n"
+    found = lint(tmp_path, text)["refused-command"]
+    assert "Set spam doesn't exist" in str(found.title)
+    assert "ipset create" in str(found.remedy)
