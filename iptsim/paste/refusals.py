@@ -288,7 +288,8 @@ def _addresses(words: list[str]) -> Refusal | None:
             )
             left = _put(words, at + 1, found[1], instead=1)
             left = left if _protocol(left, len(left))[1] else _with_protocol(left)
-            return Refusal(why, _put(left, _jump_at(left), _ADDRESSES[word], found[2]))
+            named = _ADDRESSES[word] in left
+            return Refusal(why, left if named else _put(left, _jump_at(left), _ADDRESSES[word], found[2]))
         if _RANGE.fullmatch(value):
             option = "--src-range" if _ADDRESSES[word] == "--sport" else "--dst-range"
             why = message("a range of addresses needs -m iprange {option}", option=option)

@@ -24,6 +24,7 @@ REFUSED = [
     ("-A INPUT -p tcp --dport 22-80 -j ACCEPT", "-A INPUT -p tcp --dport 22:80 -j ACCEPT"),
     ("-A INPUT -p tcp --dport 70000 -j ACCEPT", ""),
     ("-A INPUT -s 1.2.3.4:80 -j ACCEPT", "-A INPUT -p tcp -s 1.2.3.4 --sport 80 -j ACCEPT"),
+    ("-A INPUT -p tcp --dport 80 -d 1.2.3.4:80 -j ACCEPT", "-A INPUT -p tcp --dport 80 -d 1.2.3.4 -j ACCEPT"),
     ("-A INPUT -s 10.0.0.1-10.0.0.9 -j DROP", "-A INPUT -m iprange --src-range 10.0.0.1-10.0.0.9 -j DROP"),
     ("-A INPUT -m state --state ESTABLISED -j ACCEPT", "-A INPUT -m state --state ESTABLISHED -j ACCEPT"),
     ("-A INPUT -m state --state NEW, RELATED -j DROP", "-A INPUT -m state --state NEW,RELATED -j DROP"),
