@@ -419,6 +419,16 @@ def _target(words: list[str], chains: Collection[str]) -> Refusal | None:
     return Refusal(why, _put(words, jump + 1, near, instead=1))
 
 
+def _without_address(words: list[str]) -> Refusal | None:
+    """Find SNAT and DNAT without an address, or with a placeholder in place of the option, too."""
+    at = _jump_at(words)
+    target, rest = "".join(words[at + 1 : at + 2]), words[at + 2 :]
+    option = {"SNAT": "--to-source", "DNAT": "--to-destination"}.get(target)
+    if option is None or any(word.startswith("--to") for word in words) or (rest and rest[0][:1] != "<"):
+        return None
+    return Refusal(message("{target} needs {option}", target=target, option=option))
+
+
 #: The checks, in the order in which iptables would notice.
 _CHECKS: tuple[Callable[[list[str]], Refusal | None], ...] = (
     _one_dash,
@@ -430,6 +440,7 @@ _CHECKS: tuple[Callable[[list[str]], Refusal | None], ...] = (
     _states,
     _twice,
     _before_target,
+    _without_address,
     _translation,
     _interfaces,
 )

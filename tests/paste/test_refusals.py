@@ -25,6 +25,8 @@ REFUSED = [
     ("-A INPUT -p tcp --dport 70000 -j ACCEPT", ""),
     ("-A INPUT -s 1.2.3.4:80 -j ACCEPT", "-A INPUT -p tcp -s 1.2.3.4 --sport 80 -j ACCEPT"),
     ("-A INPUT -p tcp --dport 80 -d 1.2.3.4:80 -j ACCEPT", "-A INPUT -p tcp --dport 80 -d 1.2.3.4 -j ACCEPT"),
+    ("-t nat -A POSTROUTING -s 10.0.0.0/8 -j SNAT", ""),
+    ("-t nat -A PREROUTING -p tcp -j DNAT <address>", ""),
     ("-A INPUT -s 10.0.0.1-10.0.0.9 -j DROP", "-A INPUT -m iprange --src-range 10.0.0.1-10.0.0.9 -j DROP"),
     ("-A INPUT -m state --state ESTABLISED -j ACCEPT", "-A INPUT -m state --state ESTABLISHED -j ACCEPT"),
     ("-A INPUT -m state --state NEW, RELATED -j DROP", "-A INPUT -m state --state NEW,RELATED -j DROP"),
