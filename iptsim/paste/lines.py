@@ -82,6 +82,8 @@ _TICKED = re.compile(r"\s*-[AI] [\w-]+ .*-[jg] [\w-]+(?: --[a-z].*)?\s*")
 _UNDASHED = re.compile(r"^\s*A (?=[\w-]+ (?:! )?-[a-z] .*-[jg] [A-Za-z])")
 #: A rule before a comma, which no rule ends with.
 _ITEM = re.compile(r"\s*-(?:P \w+ [A-Z]+,|N [\w-]+,|[AI] [\w-]+ .*-[jg] )")
+#: A name that a forum made a link to itself: `[www.example.org](http://www.example.org)`.
+_LINK = re.compile(r"\[([\w.:/-]+)\]\((?:https?://)?\1/?\)")
 _QUOTE = re.compile(r"^\s*(?:> ?)+")
 _FENCE = re.compile(
     r"\s*(?:```|~~~)[\w-]*\s*|\[/?(?:code|quote)[^]]*\]\s*|</?(?:pre|code)[^>]*>\s*", re.IGNORECASE
@@ -279,9 +281,13 @@ def clean(line: str) -> str:
 
     >>> clean("> –A INPUT —dport 80 -m comment --comment “web”")
     '-A INPUT --dport 80 -m comment --comment "web"'
+    >>> clean("iptables -A INPUT -s [www.example.org](http://www.example.org) -j DROP")
+    'iptables -A INPUT -s www.example.org -j DROP'
     """
     if _FILL in line and (filled := _FILLED.match(line)) is not None:
         line = filled["line"] + line[filled.end() :]
+    if "](" in line:
+        line = _LINK.sub(r"\1", line)
     if line.isascii() and "**" not in line and not set(line) & _SUSPICIOUS:
         return _without_string(line)
     line = _ESCAPES.sub("", line)

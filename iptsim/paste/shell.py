@@ -149,7 +149,7 @@ class Script:
             return self._direct(line, part, command.words, sure)
         if command is not None and command.program == _BOTH:
             return Typed("iptables", list(command.words), line.number, sure, part)
-        if command is None or not _IPTABLES.fullmatch(command.program):
+        if command is None or not _IPTABLES.fullmatch(command.program) or _is_sentence(command.words):
             return None
         return Typed(command.program, list(command.words), line.number, sure, part)
 
@@ -220,3 +220,12 @@ def is_shell(text: str) -> bool:
             text,
         )
     )
+
+
+def _is_sentence(words: tuple[str, ...]) -> bool:
+    """Return whether what follows the name of the program goes on as a sentence, not with an option.
+
+    >>> _is_sentence(("is", "the", "command,")), _is_sentence(("-A", "INPUT")), _is_sentence(("A", "INPUT"))
+    (True, False, False)
+    """
+    return len(words) > 1 and all(re.fullmatch(r"[a-z]+[,.]?", word) is not None for word in words[:2])

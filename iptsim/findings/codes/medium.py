@@ -101,7 +101,9 @@ KINDS: dict[str, Kind] = {
         )
     ),
     "dnat-without-accept": medium(
-        message("DNAT by hand leads to a machine or container, but FORWARD does not accept packets to that port.")
+        message(
+            "DNAT by hand leads to a machine or container, but FORWARD does not accept packets to that port."
+        )
     ),
     "hairpin": medium(message("A port forward does not work for clients in the network of its own target.")),
     "logs-only": medium(
