@@ -133,7 +133,7 @@ ANALYSES: tuple[Analysis, ...] = (
     backends.ipv4_only,
     services.without_endpoints,
     replies.forwarded_blocked,
-    replies.one_direction,
+    forward_returns.one_direction,
     uncounted_replies.none_counted,
     replies.not_masqueraded,
     docker_networks.not_masquerading,

@@ -1,4 +1,4 @@
-"""Port forwards whose target does not send its replies through the host, so that the client gets none.
+"""Forwarded connections whose replies do not return: past the host, or blocked as rules name one direction alone.
 
 DNAT changes only the destination. The target sees the client's own address and replies by its own routes. If these do
 not lead through the host, nothing translates the reply back, and the client does not recognise it
@@ -9,16 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.addresses import Family, address_text
+from iptsim.addresses import Family, address_text, is_private
+from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
+from iptsim.explanation.places import place_of
+from iptsim.findings.behind import second_address
+from iptsim.findings.examples import arriving, header, is_for_replies
 from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
 from iptsim.findings.host_traffic import TUNNEL
 from iptsim.findings.port_forwards import Forward, forwards
+from iptsim.findings.remedy import first_that_mends
+from iptsim.findings.replies import blocked_in_forward
 from iptsim.findings.scene import Scene
+from iptsim.findings.shadow import is_chosen
 from iptsim.host import fib
 from iptsim.host.docker_defaults import DOCKER0
 from iptsim.languages import Message, message, message_sentences
+from iptsim.netfilter.steps import Step
 from iptsim.passages import shell
 
 _MASQUERADING = ("MASQUERADE", "SNAT", "NETMAP")
@@ -120,4 +128,49 @@ def _title(target: str, *, sure: bool) -> Message:
         )
     return message(
         "The port forward to {target} works only if its replies come back through this host.", target=target
+    )
+
+
+def one_direction(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, a rule of FORWARD that accepts connections of machines that it names, but no replies."""
+    for family in scene.families if scene.is_pasted and not scene.has_docker else ():
+        if not scene.shows(family, "filter", "FORWARD"):
+            continue
+        for rule in scene.rules(family, "filter", "FORWARD"):
+            if rule.target_name != "ACCEPT" or is_for_replies(rule) or not is_chosen(rule, scene):
+                continue
+            shown = _named_by(scene, family, rule)
+            deciding = shown.trace.legs[0].deciding if shown is not None else None
+            if shown is None or deciding is None or deciding.rule is not rule:
+                continue
+            if (step := blocked_in_forward(shown)) is not None:
+                yield _one_direction(scene, family, rule, step, shown)
+                break
+
+
+def _named_by(scene: Scene, family: Family, rule: Rule) -> Explanation | None:
+    """Walk a packet between the addresses that a rule of FORWARD names, one of which is private."""
+    source, target = rule.parameters.source, rule.parameters.destination
+    if rule.parameters.negated & {"source", "destination"}:
+        return None
+    sender, to = (second_address(one) if one is not None else "internet" for one in (source, target))
+    if not any(is_private(family, one) for one in (sender, to) if one != "internet"):
+        return None
+    return scene.ask(sender, to, family, **header(rule), **arriving(rule))
+
+
+def _one_direction(scene: Scene, family: Family, rule: Rule, step: Step, shown: Explanation) -> Finding:
+    command = f"{tool_of(family)} -I FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    return Finding(
+        "forward-blocks-replies",
+        message("{place} accepts connections, but FORWARD blocks the replies to them.", place=place_of(rule)),
+        (of_rule(rule), scene.of_step(family, step)),
+        message(
+            "A rule for one direction does not cover the other: replies have the addresses and ports of the request in"
+            " exchanged places, so another rule has to accept them, best by their state."
+        ),
+        message("Accept the replies: {command}", command=shell(command)),
+        shown,
+        family,
+        first_that_mends(scene, family, [(command,)], shown),
     )

@@ -8,7 +8,6 @@ from iptsim.addresses import Family, address_text, is_private
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import HiddenTarget, hides_interfaces
 from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
 from iptsim.findings.behind import (
@@ -16,14 +15,12 @@ from iptsim.findings.behind import (
     ask_outside,
     lans_behind,
     networks_behind,
-    second_address,
 )
-from iptsim.findings.examples import arriving, header, is_for_replies, packet_for, states_of
+from iptsim.findings.examples import packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.native_chains import has_only_nftables
 from iptsim.findings.remedy import first_that_mends, outcome
 from iptsim.findings.scene import SOME_PORT, Scene
-from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.docker import is_dockers
@@ -430,56 +427,11 @@ def forwarded_blocked(scene: Scene) -> Iterator[Finding]:
             continue
         for behind in networks_behind(scene, family):
             shown = ask_outside(scene, family, behind)
-            if shown is not None and (step := _blocking(shown)) is not None:
+            if shown is not None and (step := blocked_in_forward(shown)) is not None:
                 yield _finding(scene, family, behind, step, shown)
 
 
-def one_direction(scene: Scene) -> Iterator[Finding]:
-    """Find, in a pasted text, a rule of FORWARD that accepts connections of machines that it names, but no replies."""
-    for family in scene.families if scene.is_pasted and not scene.has_docker else ():
-        if not scene.shows(family, "filter", "FORWARD"):
-            continue
-        for rule in scene.rules(family, "filter", "FORWARD"):
-            if rule.target_name != "ACCEPT" or is_for_replies(rule) or not is_chosen(rule, scene):
-                continue
-            shown = _named_by(scene, family, rule)
-            deciding = shown.trace.legs[0].deciding if shown is not None else None
-            if shown is None or deciding is None or deciding.rule is not rule:
-                continue
-            if (step := _blocking(shown)) is not None:
-                yield _one_direction(scene, family, rule, step, shown)
-                break
-
-
-def _named_by(scene: Scene, family: Family, rule: Rule) -> Explanation | None:
-    """Walk a packet between the addresses that a rule of FORWARD names, one of which is private."""
-    source, target = rule.parameters.source, rule.parameters.destination
-    if rule.parameters.negated & {"source", "destination"}:
-        return None
-    sender, to = (second_address(one) if one is not None else "internet" for one in (source, target))
-    if not any(is_private(family, one) for one in (sender, to) if one != "internet"):
-        return None
-    return scene.ask(sender, to, family, **header(rule), **arriving(rule))
-
-
-def _one_direction(scene: Scene, family: Family, rule: Rule, step: Step, shown: Explanation) -> Finding:
-    command = f"{tool_of(family)} -I FORWARD {_STATES} -j ACCEPT"
-    return Finding(
-        "forward-blocks-replies",
-        message("{place} accepts connections, but FORWARD blocks the replies to them.", place=place_of(rule)),
-        (of_rule(rule), scene.of_step(family, step)),
-        message(
-            "A rule for one direction does not cover the other: replies have the addresses and ports of the request in"
-            " exchanged places, so another rule has to accept them, best by their state."
-        ),
-        message("Accept the replies: {command}", command=shell(command)),
-        shown,
-        family,
-        first_that_mends(scene, family, [(command,)], shown),
-    )
-
-
-def _blocking(shown: Explanation) -> Step | None:
+def blocked_in_forward(shown: Explanation) -> Step | None:
     """Return the step of FORWARD that certainly blocks the reply to a packet that was delivered."""
     step = reply_blocked(shown, "FORWARD") if shown.verdict in BLOCKING else None
     return step if step is not None and step.table == "filter" else None
