@@ -167,6 +167,7 @@ ANALYSES: tuple[Analysis, ...] = (
     misspelt.quoted_commands,
     names.unresolved,
     local_services.own_loopback,
+    local_services.loopback_resolver,
     local_services.unpublished,
     local_services.stopped,
     local_services.withheld,

@@ -33,6 +33,45 @@ def own_loopback(scene: Scene) -> Iterator[Finding]:
     )
 
 
+#: Where programs listen that only the host itself asks: systemd-resolved, and dnsmasq of NetworkManager.
+_STUBS = frozenset({"127.0.0.53", "127.0.0.54", "127.0.1.1"})
+
+
+def loopback_resolver(scene: Scene) -> Iterator[Finding]:
+    """Find name servers for containers that are on a loopback address: Docker's resolver asks them in the container.
+
+    A container may have a name server of its own on 127.0.0.1, but none on the addresses of the host's stubs.
+    """
+    daemon = scene.host.daemon
+    told = [("dockerd", daemon.dns)] if daemon is not None else []
+    told += [(one.name, tuple(one.dns)) for one in scene.host.containers.values() if {*one.dns} <= _STUBS]
+    own = [(place, names) for place, names in told if names and all(map(_is_loopback, names))]
+    if not own:
+        return
+    yield Finding(
+        "container-loopback",
+        message(
+            "The name server {server} of containers is the container itself.",
+            server=own[0][1][0],
+        ),
+        tuple(Evidence(place, f"dns={', '.join(names)}") for place, names in own[:SHOWN]),
+        message(
+            "Each container has its own loopback interface, and Docker's resolver asks such a server from there, where"
+            " none listens. So no name of the outside is resolved; no rule matters."
+        ),
+        message(
+            "Leave dns out: Docker then uses the servers of the host's resolv.conf, or with systemd-resolved those of"
+            " /run/systemd/resolve/resolv.conf. Or name a server on an address that containers reach."
+        ),
+        None,
+        scene.families[0],
+    )
+
+
+def _is_loopback(server: str) -> bool:
+    return server == "::1" or server.startswith("127.")
+
+
 def title_of_loopback(one: OwnLoopback) -> Message:
     """Return what is wrong with a connection of a container to localhost, in one sentence."""
     if not one.sure:

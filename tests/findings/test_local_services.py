@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -513,3 +514,28 @@ def test_a_published_port_of_a_host_is_no_mistake(tmp_path: Path) -> None:
     """It is how to publish a database; only in a text about a problem may it be the cause."""
     (tmp_path / "compose.yaml").write_text('services: {db: {image: x, ports: ["127.0.0.1:5432:5432"]}}\n')
     assert "published-on-loopback" not in {one.code for one in iptsim.lint(tmp_path / "compose.yaml")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ('{"dns": ["127.0.0.53"]}\n', True),
+        ("Docker daemon command line: `--dns 127.0.0.1 --log-driver=journald`\n", True),
+        ('{"dns": ["127.0.0.53", "192.0.2.53"]}\n', False),
+        ('{"dns": ["192.0.2.53"]}\n', False),
+    ],
+)
+def test_a_name_server_on_loopback(settings: str, found: bool, tmp_path: Path) -> None:
+    """Docker's resolver asks the servers of --dns in the container (moby: libnetwork/resolver.go, extDNSEntry)."""
+    assert ("container-loopback" in codes(tmp_path, settings + "\ndocker run -d --name web nginx\n")) is found
+
+
+@pytest.mark.parametrize(
+    ("server", "found"), [("127.0.0.53", True), ("127.0.1.1", True), ("127.0.0.1", False)]
+)
+def test_the_stub_of_the_host_as_name_server(server: str, found: bool, tmp_path: Path) -> None:
+    """A container may have a server of its own on 127.0.0.1."""
+    network = {"bridge": {"IPAddress": "172.17.0.2", "IPPrefixLen": 16, "Gateway": "172.17.0.1"}}
+    web = {"Id": "1" * 64, "Name": "/web", "State": {"Running": True}, "HostConfig": {"Dns": [server]}}
+    text = json.dumps([{**web, "NetworkSettings": {"Networks": network}}], indent=1) + "\n"
+    assert ("container-loopback" in codes(tmp_path, text)) is found

@@ -171,7 +171,9 @@ KINDS: dict[str, Kind] = {
         )
     ),
     "container-loopback": high(
-        message("In a pasted text: a container connects to localhost, but the service is in another one.")
+        message(
+            "A container looks for a service or a name server on localhost, which is the container itself."
+        )
     ),
     "name-not-resolved": high(
         message("In a pasted text: a container cannot resolve another one's name, because of their networks.")

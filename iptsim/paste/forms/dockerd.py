@@ -25,6 +25,12 @@ _SAID = re.compile(
     r"(?P<option>--[a-z0-9-]+=(?:true|false))\b)(?P<after>.*)",
     re.IGNORECASE,
 )
+#: All options of its command line, in quotes behind words that announce them.
+_LISTED = re.compile(
+    r".{0,80}\bdocker(?:d| daemon)?\b.{0,40}?\b(?:command(?: line)?|options|flags|arguments|args)(?: (?:is|are))?"
+    r" ?:?\s*`(?P<words>-[^`]+)`\W*",
+    re.IGNORECASE,
+)
 #: A setting of its file in a sentence: "daemon.json has "iptables": false", "icc=false, the only one in daemon.json".
 _SETTING = r"[`\"'{\s]*(?P<key>[a-z0-9-]+)[`\"']?\s*[:=]\s*(?P<value>true|false)\b"
 _IN_FILE = (
@@ -43,7 +49,7 @@ _OPTION = re.compile(r"--[a-z0-9-]+=(?:true|false)\b")
 #: What the first line of such options has in it.
 _HINT = re.compile(
     r"dockerd|docker\s+(?:-d|--daemon|daemon)\b|OPTS=|OPTIONS=|other_args=|with\b.*--[a-z]"
-    r"|\bdaemon\.json\b.*[:=]|[:=] ?(?:true|false)\b.*\bdaemon\.json\b"
+    r"|\b[Dd]ocker.*`-|\bdaemon\.json\b.*[:=]|[:=] ?(?:true|false)\b.*\bdaemon\.json\b"
 )
 #: A line of daemon.json, as grep shows it.
 _ROW = re.compile(r"\s*\"(?P<key>[a-z0-9-]+)\":\s*(?P<value>true|false|\"[^\"\\\x00-\x1f]*\")\s*,?\s*")
@@ -90,7 +96,7 @@ def _words(text: str) -> list[str] | None:
     if typed is not None and typed.program == "docker" and typed.words[:1] in (("-d",), ("daemon",)):
         return list(typed.words[1:])
     assigned = _ASSIGNED.fullmatch(text)
-    found = assigned or _RUN.fullmatch(text)
+    found = assigned or _RUN.fullmatch(text) or _LISTED.fullmatch(text)
     if text.lstrip().startswith("#"):
         return None
     if found is None:
