@@ -18,6 +18,7 @@ _RULES, _UNMATCHED = 30, 10
 def summary_lines(summary: dict[str, Any]) -> Iterator[Text]:
     """Yield the lines of a summary, in the form of its JSON."""
     yield _total(summary)
+    yield from _errors(summary)
     if summary["alone"]:
         yield Text(
             say_many(
@@ -48,6 +49,11 @@ def _total(summary: dict[str, Any]) -> Text:
     if summary["errors"]:
         line.append("   ").append(say("not valid"), "bold red").append(f" {summary['errors']:,}")
     return line
+
+
+def _errors(summary: dict[str, Any]) -> Iterator[Text]:
+    if summary["errors"]:
+        yield Text(say("-o FILE contains the error of each record that is not valid"), "dim")
 
 
 def _place(one: dict[str, Any]) -> str:
@@ -111,6 +117,15 @@ def difference_lines(summary: dict[str, Any]) -> Iterator[Text]:
         ),
         "bold",
     )  # fmt: skip
+    if summary["errors"]:
+        yield Text(
+            say_many(
+                "{count:,} record is not valid",
+                "{count:,} records are not valid",
+                summary["errors"],
+            ),
+            "bold red",
+        )
     for group in groups[:_RULES]:
         yield Text("")
         before, after = group["before"], group["after"]

@@ -158,7 +158,7 @@ def test_a_rule_of_nftables_is_shown_as_nft_prints_it(
 def test_summary_as_text(log: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["flows", PUBLISHED, log, log]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("10 records   ACCEPT 6   DROP 2   not valid 2\n")
+    assert out.startswith("10 records   ACCEPT 6   DROP 2   not valid 2\n-o FILE contains the error of each")
     assert "           4  ACCEPT  filter DOCKER rule 2  published-port  counter: 0 packets\n" in out
 
 
@@ -187,7 +187,7 @@ def test_only_what_another_ruleset_treats_differently(
         1,
     )
     assert main(["flows", PUBLISHED, log, "--against", PUBLISHED]) == 0
-    assert capsys.readouterr().out == "0 of 5 records differ\n"
+    assert capsys.readouterr().out == "0 of 5 records differ\n1 record is not valid\n"
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])

@@ -61,6 +61,8 @@ def test_csv_with_the_columns_of_a_batch_line(tmp_path: Path, delimiter: str) ->
 def test_csv_without_addresses(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no columns src and dst, but: a, b"):
         records(tmp_path, "a,b\n1,2\n")
+    with pytest.raises(UsageError, match="but: a, b; name them"):
+        records(tmp_path, "a,b\n1,2\n3\n")
     with pytest.raises(UsageError, match="no column 'c' for src; choose from: a, b"):
         records(tmp_path, "a,b\n1,2\n", {"src": "c", "dst": "b"})
 
@@ -122,6 +124,11 @@ def test_kernel_log(tmp_path: Path) -> None:
         {"in": "docker0", "from": "172.17.0.2", "to": "8.8.8.8", "proto": "icmp", "ttl": 63, "length": 28,
          "icmp_type": 3, "icmp_code": 1},
     ]  # fmt: skip
+
+
+def test_a_kernel_line_that_is_cut_off_is_not_about_the_host(tmp_path: Path) -> None:
+    found = records(tmp_path, "Nov 28 10:00:00 gw kernel: IN=eth0 OUT= SRC=198.51.100.7 DST=\n" * 2)
+    assert found == [{"error": "the line is cut off: it lacks SRC= or DST="}] * 2
 
 
 def test_aws_vpc_flow_log(tmp_path: Path) -> None:

@@ -159,7 +159,8 @@ def _mapped(
                     message(
                         "the log has no columns src and dst, but: {names}; name them, as in "
                         "--columns src=SourceAddress,dst=DestinationAddress",
-                        names=", ".join(names),
+                        # the reader adds the column of errors
+                        names=", ".join(name for name in names if name != "error"),
                     )
                 )
             checked = True

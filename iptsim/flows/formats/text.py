@@ -40,7 +40,7 @@ def lines_of(stream: IO[bytes]) -> Iterator[str]:
 
 
 def kernel_line(line: str) -> dict[str, Any] | None:
-    """Read a line of the kernel log: from LOG, ufw or TRACE."""
+    """Read a line of the kernel log: from LOG, ufw or TRACE; one that is cut off before its addresses is an error."""
     found = _FIELDS.search(line)
     if found is None or "SRC=" not in line:
         return None
@@ -49,6 +49,8 @@ def kernel_line(line: str) -> dict[str, Any] | None:
     pairs: dict[str, str] = {}
     for name, value in _PAIR.findall(own):
         pairs.setdefault(name, value)
+    if not pairs.get("SRC") or not pairs.get("DST"):
+        return {"error": str(message("the line is cut off: it lacks SRC= or DST="))}
     flags = tuple(word for word in own.split() if "=" not in word)
     return question_of(Record("", pairs, flags, None))
 
