@@ -24,6 +24,11 @@ def _forwarding(case: Case) -> Text:
     return message("To let the host forward: {command}", command=shell(f"sysctl -w {name}=1"))
 
 
+def _set_up(case: Case) -> Text:
+    name = (case.step.interfaces[0] if case.step is not None else None) or ""
+    return message("To set it up: {command}", command=shell(f"ip link set {name} up"))
+
+
 def _hairpin(case: Case) -> Text:
     target = case.name(case.seen.dst)
     if case.has_proxy:
@@ -119,6 +124,7 @@ def _joining(case: Case) -> Text:
 
 _BY_CODE: dict[ReasonCode, Callable[[Case], Text]] = {
     ReasonCode.IP_FORWARD_OFF: _forwarding,
+    ReasonCode.INTERFACE_DOWN: _set_up,
     ReasonCode.HAIRPIN_OFF: _hairpin,
     ReasonCode.ICC_DISABLED: _icc,
     ReasonCode.ISOLATED_NETWORKS: _joining,

@@ -34,6 +34,7 @@ class ReasonCode(StrEnum):
     IP_FORWARD_OFF = "ip-forward-off"
     INTERFACE_FORWARDING_OFF = "interface-forwarding-off"
     IPV6_DISABLED = "ipv6-disabled"
+    INTERFACE_DOWN = "interface-down"
     NO_ROUTE = "no-route"
     NO_SOURCE = "no-source"
     NO_NEIGHBOUR = "no-neighbour"
@@ -107,6 +108,7 @@ REASONS: dict[ReasonCode, Message] = {
     ReasonCode.IPV6_DISABLED: message(
         "IPv6 is disabled on the interface the packets arrive on: its disable_ipv6 is 1."
     ),
+    ReasonCode.INTERFACE_DOWN: message("The interface, or the bridge that it is a port of, is down."),
     ReasonCode.NO_ROUTE: message("There is no route to the destination."),
     ReasonCode.NO_SOURCE: message("The sender has no address to send from."),
     ReasonCode.NO_NEIGHBOUR: message("No endpoint on the link has the destination address."),

@@ -13,7 +13,7 @@ from iptsim.extensions.context import Context
 from iptsim.host.namespace import Interface
 from iptsim.languages import message
 from iptsim.netfilter import hooks
-from iptsim.netfilter.bridge_ports import bridge_netfilter, leave_by, settle_port
+from iptsim.netfilter.bridge_ports import bridge_netfilter, drop_if_down, leave_by, settle_port
 from iptsim.netfilter.conntrack_hook import confirm
 from iptsim.netfilter.hook_evaluation import pass_hook
 from iptsim.netfilter.kernel import Kernel
@@ -62,7 +62,7 @@ def _refused(kernel: Kernel, port: Interface, out: Interface | None) -> Outcome 
         return kernel.drop("hairpin-off", note, "BRIDGE")
     if port.isolated and out.isolated:
         return kernel.drop("isolated-ports", message("both bridge ports are isolated"), "BRIDGE")
-    return None
+    return drop_if_down(kernel, out.name)
 
 
 def _pass_ip_hooks(kernel: Kernel, context: Context, port: Interface, name: str | None) -> Outcome | None:
@@ -119,7 +119,11 @@ def flood(kernel: Kernel, context: Context, port: Interface) -> Outcome | None:
     rejected: Outcome | None = None
     # the port that was added last comes first (new_nbp adds it at the head of the list)
     for other in reversed(kernel.namespace.ports(bridge)):
-        if (other.name == port.name and not port.hairpin) or (port.isolated and other.isolated):
+        if (
+            (other.name == port.name and not port.hairpin)
+            or (port.isolated and other.isolated)
+            or not other.up
+        ):
             continue
         copy = replace(context, packet=packet.copy(), out_interface=bridge, bridged=True)
         if pass_bridge(kernel, copy, "forward", came_by=port.name, late=False) is not None:

@@ -15,6 +15,7 @@ from iptsim.netfilter.bridge_forward import flood, switch
 from iptsim.netfilter.bridge_ports import (
     addressee,
     bridge_netfilter,
+    drop_if_down,
     hand_up,
     is_of_other_port,
     neighbour_behind,
@@ -56,7 +57,8 @@ def receive(
     packet, bridge = context.packet, port.master or ""
     context.in_interface = bridge
     target = addressee(kernel, packet, port, next_hop)
-    outcome = pass_bridge(kernel, context, "prerouting", came_by=port.name, late=False)
+    outcome = drop_if_down(kernel, bridge)
+    outcome = outcome or pass_bridge(kernel, context, "prerouting", came_by=port.name, late=False)
     if outcome is not None:
         return outcome
     seen = bridge_netfilter(kernel, packet.family)

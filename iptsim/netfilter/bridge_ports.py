@@ -29,6 +29,21 @@ def bridge_netfilter(kernel: Kernel, family: Family) -> bool:
     return kernel.namespace.sysctl_number(BRIDGE_NF[family], 1 if not kernel.namespace.sysctls else 0) != 0
 
 
+def drop_if_down(kernel: Kernel, name: str | None) -> Outcome | None:
+    """Drop a packet at an interface that is administratively down: a bridge, or what a packet comes in or leaves by.
+
+    The ports of a bridge that is down are disabled (br_stp_disable_bridge), and br_handle_frame drops their frames
+    before any hook of the bridge.
+    """
+    interface = kernel.namespace.interfaces.get(name or "")
+    if interface is None or interface.up:
+        return None
+    note = message("the kernel drops it: {name} is down", name=interface.name)
+    outcome = kernel.drop("interface-down", note, "BRIDGE" if interface.kind == "bridge" else "LINK")
+    kernel.passage.steps[-1].interfaces = interface.name, None
+    return outcome
+
+
 # -- frames from outside --------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from iptsim.host.routing_policy import own_rules
 from iptsim.languages import message
 from iptsim.netfilter import bridge_input, hooks
 from iptsim.netfilter.bridge_input import HandedUp
-from iptsim.netfilter.bridge_ports import entrance, is_bridge
+from iptsim.netfilter.bridge_ports import drop_if_down, entrance, is_bridge
 from iptsim.netfilter.hook_evaluation import pass_hook
 from iptsim.netfilter.ip_forward import forward
 from iptsim.netfilter.ip_transmit import carriers
@@ -42,7 +42,8 @@ def receive(
     context = kernel.context(packet)
     interfaces = kernel.namespace.interfaces
     port = interfaces.get(interface)
-    outcome = pass_device(kernel, context, "ingress", *carriers(kernel, interface))
+    outcome = drop_if_down(kernel, interface)
+    outcome = outcome or pass_device(kernel, context, "ingress", *carriers(kernel, interface))
     if outcome is not None:
         return outcome
     if port is not None and port.master is not None:

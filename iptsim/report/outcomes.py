@@ -68,6 +68,7 @@ REASON_WORDS: dict[str, Message] = {
     "ip-forward-off": message("host does not forward"),
     "interface-forwarding-off": message("interface does not forward"),
     "ipv6-disabled": message("IPv6 is disabled"),
+    "interface-down": message("interface is down"),
     "no-route": message("no route"),
     "no-source": message("no source address"),
     "no-neighbour": message("address not in use"),

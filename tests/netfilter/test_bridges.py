@@ -190,3 +190,27 @@ def test_only_what_meets_a_condition_on_connections_depends_on_it(
     }
     host = nft_router(base, *conditions, {"drop": None})
     assert ask(host, sender="a", to="10.9.0.3", dport=80, reply=False).verdict == verdict
+
+
+class TestBridgeThatIsDown:
+    """Measured with `ip link set br0 down`: its ports are disabled, and no hook of the bridge or of IP sees a frame."""
+
+    def host(self, name: str = "br0") -> Host:
+        host = router(dump(filter="-A FORWARD -j ACCEPT\n-A INPUT -j ACCEPT"))
+        host.namespace.interfaces[name] = host.namespace.interfaces[name].model_copy(update={"up": False})
+        return host
+
+    @pytest.mark.parametrize("to", ["b", "host", "10.2.0.7", "10.9.0.255"])
+    def test_takes_no_frame_from_its_ports(self, to: str) -> None:
+        trace = ask(self.host(), sender="a", to=to, proto="udp", dport="53")
+        assert (trace.verdict, route_of(trace.legs[0])) == ("DROP", ["BRIDGE=interface-down"])
+
+    def test_nothing_passes_between_its_ports_if_one_is_down(self) -> None:
+        assert route_of(ask(self.host("veth-a"), sender="a", to="b").legs[0]) == ["LINK=interface-down"]
+        assert route_of(ask(self.host("veth-b"), sender="a", to="b").legs[0]) == ["LINK=interface-down"]
+
+    def test_the_reason_says_how_to_set_it_up(self) -> None:
+        reason = explain(self.host(), "a", "b").reason
+        assert reason.code == "interface-down"
+        assert "br0 is down." in reason.text
+        assert reason.advice == "To set it up: ip link set br0 up"
