@@ -48,7 +48,7 @@ def test_2_icc_off_needs_bridge_nf() -> None:
     finding = find(CAPTURES / "docker-28.5/bridge-nf-off", "icc-off-not-enforced")
     assert finding.shown is not None
     assert finding.shown.reason.code == "bypasses-iptables"
-    assert "filter DOCKER-FORWARD rule 4, exists" in finding.shown.reason.text
+    assert "filter DOCKER-FORWARD rule 4, would apply" in finding.shown.reason.text
     assert "only with bridge-nf-call-iptables=1" in finding.shown.reason.text
 
 

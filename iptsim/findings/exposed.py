@@ -412,6 +412,7 @@ def _listed(scene: Scene, answer: Reaching, receiver: str, group: list[ReachClas
     internet = public_addresses(scene.host, family)
     traffic: dict[str, tuple[Message, Traffic]] = {}
     evidence: dict[tuple[str, str], Evidence] = {}
+    group = sorted(group, key=lambda one: -(one.sources & internet).size)
     for one in group:
         sources = _from(one.sources & internet, internet)
         known = traffic.get(str(sources), (sources, Traffic()))[1]

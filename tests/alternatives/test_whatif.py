@@ -309,7 +309,7 @@ def test_a_bare_dump_can_be_changed() -> None:
         (("delete", "FORWARD"), "expected a chain and a rule number"),
         (("sysctl", "net.ipv4.ip_forward"), "expected NAME=VALUE"),
         (("sysctl", "net.ipv4.ip_forward=yes"), "net.ipv4.ip_forward must be a number, not 'yes'"),
-        (("engine", "19.03"), "unknown engine '19.03'; choose from: "),
+        (("engine", "19.03"), "the rules of Docker '19.03' are unknown; give a version from 20.10 to 29"),
     ],
 )
 def test_what_cannot_be_changed_is_said(change: tuple[str, str], message: str) -> None:

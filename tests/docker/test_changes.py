@@ -99,7 +99,7 @@ def test_ip6tables_has_the_default_of_the_engine(two: DockerHost) -> None:
         ("colour", "red", "unknown change 'colour'; choose from: "),
         ("icc", "maybe", "--icc: 'maybe' is neither true nor false"),
         ("ip", "localhost", "--ip: 'localhost' is not an IP address"),
-        ("engine", "1.0", "--engine: unknown engine '1.0'; choose from: 20.10, 26, 28, 29"),
+        ("engine", "1.0", "--engine: the rules of Docker '1.0' are unknown; give a version from 20.10 to 29"),
         ("publish", "web:80", "--publish: 'web:80' has no host port"),
         ("publish", "missing:1:2", "no container 'missing' is running; choose from: "),
         ("publish", "web:8080:81", "host port 8080 is taken by web"),

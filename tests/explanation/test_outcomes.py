@@ -120,7 +120,10 @@ def test_each_thing_that_is_undecided_has_a_line_and_each_command_is_named_once(
 def test_rules_of_ipv6_are_saved_by_another_command(tmp_path: Path) -> None:
     text = "# ip6tables -S\n-P INPUT DROP\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
     answer = ask(tmp_path, text, "2001:db8:2::2:22", "2001:db8:1::1")
-    assert answer.reason.advice == "To decide it, ask again with the output of ip6tables-save -c."
+    assert answer.reason.advice == (
+        "To decide it, ask again with the output of `ip addr`, or with --to host if it is one,"
+        " and the output of ip6tables-save -c."
+    )
 
 
 def test_one_undecided_match_is_a_sentence_with_its_rule(tmp_path: Path) -> None:
