@@ -109,6 +109,10 @@ def query_of(packet: Packet) -> tuple[int, int] | None:
     return packet.icmp_type, packet.icmp_code or 0
 
 
+#: The length in bytes of the header of IPv6 without extension headers.
+IPV6_HEADER = 40
+
+
 def syn_options(family: Family) -> dict[int, bytes]:
     """Return the TCP options of a SYN from Linux: MSS for an MTU of 1500, SACK, timestamps, scale 7."""
     size = (1460 if family == 4 else 1440).to_bytes(2, "big")
@@ -117,7 +121,7 @@ def syn_options(family: Family) -> dict[int, bytes]:
 
 def usual_length(packet: Packet) -> int:
     """Return the default length in bytes of a packet, as Linux would send it."""
-    header = 20 if packet.family == 4 else 40
+    header = 20 if packet.family == 4 else IPV6_HEADER
     if packet.proto == TCP:
         options = sum(1 if kind < 2 else 2 + len(data) for kind, data in packet.tcp_options.items())
         return header + 20 + (options + 3) // 4 * 4

@@ -16,6 +16,7 @@ from iptsim.netfilter.bridge_ports import (
     addressee,
     bridge_netfilter,
     drop_if_down,
+    drop_if_empty,
     hand_up,
     is_of_other_port,
     neighbour_behind,
@@ -76,6 +77,8 @@ def receive(
         if packet.dst != before:
             return _after_dnat(kernel, context, port)
     elif (outcome := pass_bridge(kernel, context, "prerouting", came_by=port.name, late=True)) is not None:
+        return outcome
+    if (outcome := drop_if_empty(kernel, packet)) is not None:
         return outcome
     if packet.pkttype != "unicast":
         flooded = flood(kernel, context, port)

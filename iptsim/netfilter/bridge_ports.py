@@ -5,7 +5,7 @@ Sources: net/bridge/br_fdb.c, net/bridge/br_input.c, and measurements.
 
 from __future__ import annotations
 
-from iptsim.addresses import Family, address_text
+from iptsim.addresses import Family, address_text, is_multicast
 from iptsim.extensions.context import Context
 from iptsim.host import fib
 from iptsim.host.namespace import BRIDGE_NF, Interface
@@ -14,7 +14,7 @@ from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.nftables import pass_bridge, pass_device
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.surroundings import Neighbour
-from iptsim.packet import Packet
+from iptsim.packet import IPV6_HEADER, Packet
 from iptsim.truth import Unknown
 
 
@@ -42,6 +42,17 @@ def drop_if_down(kernel: Kernel, name: str | None) -> Outcome | None:
     outcome = kernel.drop("interface-down", note, "BRIDGE" if interface.kind == "bridge" else "LINK")
     kernel.passage.steps[-1].interfaces = interface.name, None
     return outcome
+
+
+def drop_if_empty(kernel: Kernel, packet: Packet) -> Outcome | None:
+    """Drop an IPv6 packet to a group that is a header alone, as multicast snooping does (ipv6_mc_check_mld).
+
+    Snooping is on unless somebody turned it off.
+    """
+    if packet.family != 6 or not is_multicast(6, packet.dst) or packet.length > IPV6_HEADER:
+        return None
+    note = message("the bridge drops it: an IPv6 packet to a group has no content")
+    return kernel.drop("martian", note, "BRIDGE")
 
 
 # -- frames from outside --------------------------------------------------------------------

@@ -14,13 +14,13 @@ from iptsim.netfilter import conntrack, hooks, nat, tcp_states
 from iptsim.netfilter.hooks import Hook
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
-from iptsim.packet import Packet, is_icmp_error
+from iptsim.packet import IPV6_HEADER, Packet, is_icmp_error
 from iptsim.partly_known import some_mark
 from iptsim.protocols import TCP, UDPLITE
 from iptsim.question.quoted import find_quoted
 
 #: Protocol number of the IPv6 fragment header, its length in bytes, and that of the IPv6 header.
-FRAGMENT, FRAGMENT_HEADER, IPV6_HEADER = 44, 8, 40
+FRAGMENT, FRAGMENT_HEADER = 44, 8
 
 
 def defragment(kernel: Kernel, context: Context, hook: Hook) -> None:
