@@ -234,12 +234,23 @@ def address_type(namespace: Namespace, family: Family, address: int, interface: 
 
 
 def _type_by_route(namespace: Namespace, address: int, interface: str | None) -> str:
-    name = LOCAL_AND_MAIN if own_rules(namespace, 4) is None else "local"
-    table = tables_of(namespace, 4).get(name)
-    found = table.find(Flow(address)) if table is not None else None
+    found = _local_route(namespace, Flow(address))
     if found is None or found.hop is None or interface not in (None, found.hop.device):
         return "UNICAST"
     return found.route.type.upper()
+
+
+def is_broadcast_on(namespace: Namespace, interface: str, address: int) -> bool:
+    """Return whether machines on the link of an interface send to an IPv4 address by broadcast (arp_constructor)."""
+    found = _local_route(namespace, Flow(address, oif=interface))
+    return address == LIMITED_BROADCAST or (found is not None and found.route.type == "broadcast")
+
+
+def _local_route(namespace: Namespace, flow: Flow) -> Found | None:
+    """Return the route in the table that tells the types of IPv4 addresses (__inet_dev_addr_type)."""
+    name = LOCAL_AND_MAIN if own_rules(namespace, 4) is None else "local"
+    table = tables_of(namespace, 4).get(name)
+    return table.find(flow) if table is not None else None
 
 
 def address_types(

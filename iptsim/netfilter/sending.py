@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iptsim.addresses import address_text
+from iptsim.addresses import address_text, is_multicast
 from iptsim.host import fib
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
@@ -70,7 +70,7 @@ def send(
         outcome = kernel.drop("no-route", note)
     else:
         if "pkttype" in packet.defaults:
-            packet.pkttype = frame_kind(run.host.namespace, packet)
+            packet.pkttype = _frame_kind(run.host.namespace, origin.interface, packet)
         outcome = receive_from_outside(kernel, packet, origin.interface)
     if not leg.inside and (step := out_of_reach(run.host, kernel, outcome)) is not None:
         kernel.passage.steps.append(step)
@@ -99,7 +99,7 @@ def _out_of_container(run: Run, leg: Leg, container: Container, packet: Packet, 
         endpoint = only if only.interface is None else None
     packet.local_socket, packet.proxied, packet.uid, packet.gid, packet.mark = False, False, None, None, 0
     if "pkttype" in packet.defaults:
-        packet.pkttype = frame_kind(container.namespace, packet)
+        packet.pkttype = _frame_kind(container.namespace, device, packet)
     network = host.networks.get(endpoint.network) if endpoint else None
     if network is not None and network.driver in BYPASSING_DRIVERS:
         next_hop = outcome.next_hop or packet.dst
@@ -124,7 +124,7 @@ def _has_no_way_out(run: Run, origin: Outside, packet: Packet) -> bool:
     if network is None or not network.internal or network.daemon != "docker" or run.question.in_interface:
         return False
     inside = network.covers(packet.family, packet.dst) or not network.covers(packet.family, packet.src)
-    if inside or frame_kind(run.host.namespace, packet) != "unicast":
+    if inside or _frame_kind(run.host.namespace, origin.interface, packet) != "unicast":
         return False
     engine = run.host.daemon.engine if run.host.daemon is not None else None
     if engine is not None:
@@ -136,10 +136,19 @@ def _has_no_way_out(run: Run, origin: Outside, packet: Packet) -> bool:
     return run.kernel.choices.choose(unknown, "engine_25", message("Docker is 25 or later"))
 
 
-def frame_kind(namespace: Namespace, packet: Packet) -> str:
-    """Return how a sender addresses the frame of a packet, by the packet's destination."""
-    kind = fib.address_type(namespace, packet.family, packet.dst).lower()
-    return kind if kind in ("broadcast", "multicast") else "unicast"
+def _frame_kind(namespace: Namespace, interface: str, packet: Packet) -> str:
+    """Return how a machine on the link of an interface addresses the frame of a packet, by the packet's destination.
+
+    To a broadcast address of another link, which it does not know as one, it sends a unicast frame.
+    """
+    if is_multicast(packet.family, packet.dst):
+        return "multicast"
+    own = namespace.interfaces.get(interface)
+    links = (interface, own.master) if own is not None and own.master is not None else (interface,)
+    is_broadcast = packet.family == 4 and any(
+        fib.is_broadcast_on(namespace, link, packet.dst) for link in links
+    )
+    return "broadcast" if is_broadcast else "unicast"
 
 
 def _host_side(host: Host, container: Container, device: str, endpoint: Endpoint | None) -> str | None:

@@ -404,7 +404,9 @@ class ClassWalk:
             held = tracked is not None and kind in tracked.status
             header[f"ct.state={kind}"] = (self.bits.true if held else self.bits.false,)
         if tracked is None:
-            return header
+            # all that rules can see is a template of CT, which has no mark and no ends
+            names = (name for name in ("ct.mark", *_OF_CONNECTION) if name in self.land.space.layout.places)
+            return header | {name: self.bits.constant(name, 0) for name in names}
         header["ct.mark"] = tracked.mark
         ends = (*tracked.original, *tracked.reply)
         for number, name in enumerate(_OF_CONNECTION):

@@ -447,15 +447,16 @@ def _speaks(header: Header) -> bool:
     return not report and not (header.proto == 58 and 130 <= header.icmp_type <= 143)
 
 
-def group_mac(address: str) -> str | None:
-    """Return the hardware address of a broadcast or multicast address, None for others."""
+def group_mac(address: str, link: Interface) -> str | None:
+    """Return the hardware address to which machines on a link send for a broadcast or multicast address, else None."""
     if ":" in address:
         packed = ipaddress.ip_address(address).packed
         return "33:33:" + packed[12:].hex(":") if packed[0] == 0xFF else None
     numbers = [int(part) for part in address.split(".")]
     if 224 <= numbers[0] <= 239:
         return f"01:00:5e:{numbers[1] & 127:02x}:{numbers[2]:02x}:{numbers[3]:02x}"
-    return "ff:ff:ff:ff:ff:ff" if address == "255.255.255.255" else None
+    ends = {str(one.broadcast_address) for one in link.networks() if one.num_addresses > 2}
+    return "ff:ff:ff:ff:ff:ff" if address in {"255.255.255.255", *ends} else None
 
 
 def _anew(ipsets: str) -> str:
@@ -470,12 +471,12 @@ def _anew(ipsets: str) -> str:
 def hardware_addresses(world: World, probe: Probe) -> tuple[str, str]:
     """Return destination and source of the frame in which a packet comes from outside."""
     interface = world.interface(probe.source)
-    to = probe.dst_mac or group_mac(probe.dst)
+    link = world.interface(interface.master) if interface.master else interface
+    to = probe.dst_mac or group_mac(probe.dst, link)
     senders = [guest for guest in world.guests if guest.port == probe.source]
     sender = next((guest for guest in senders if guest.address == probe.src), senders[0] if senders else None)
     if to is None and interface.master:
-        bridge = world.interface(interface.master)
-        near = any(ipaddress.ip_address(probe.dst) in network for network in bridge.networks())
+        near = any(ipaddress.ip_address(probe.dst) in network for network in link.networks())
         hop = sender.gateway if sender is not None and sender.gateway and not near else probe.dst
         to = next((guest.mac for guest in _neighbours(world, interface) if guest.address == hop), None)
     own = sender.mac if sender is not None else NEIGHBOUR_MAC

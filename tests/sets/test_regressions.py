@@ -54,6 +54,17 @@ COMMIT""",
 COMMIT""",
         "internet",
     ),
+    "the template of CT, which has neither a mark nor ends (xt_ct_target)": Case(
+        "docker-28.5/published",
+        """*raw
+:PREROUTING ACCEPT
+-A PREROUTING -p tcp -j CT --zone 1
+-A PREROUTING -m connmark --mark 0x1/0x1 -j DROP
+-A PREROUTING -m conntrack --ctorigdst 128.0.0.0/1 -j DROP
+-A PREROUTING -m conntrack --ctproto 6 -j DROP
+COMMIT""",
+        "internet",
+    ),
     "IPv6 groups of one interface, which the kernel drops before any rule, and others (ip6_rcv_core)": Case(
         "docker-28.5/nft-drops-forward",
         """*nat
