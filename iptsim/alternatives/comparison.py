@@ -20,7 +20,16 @@ from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import place_of
 from iptsim.glossary import Term, terms_in
 from iptsim.host.model import Host
-from iptsim.languages import Message, Text, current_language, language, message, message_joined
+from iptsim.languages import (
+    Message,
+    Text,
+    current_language,
+    language,
+    message,
+    message_joined,
+    message_list,
+    message_sentences,
+)
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Leg
 from iptsim.owners.docker import docker_role
@@ -226,8 +235,22 @@ def _table_why(found: Sequence[Shift]) -> Message:
         message("closes {count}", count=kinds["closes"]) if kinds["closes"] else "",
         message("alters {count}", count=kinds["alters"]) if kinds["alters"] else "",
     ]
-    return message(
+    summary = message(
         "It {effects} of the checked connections.", effects=message_joined(", ", filter(None, effects))
+    )
+    return message_sentences(summary, _unanswered_text(found))
+
+
+def _unanswered_text(found: Sequence[Shift]) -> Text:
+    """Return which endpoints lose the internet, as nothing masquerades their packets any more; "" if none does."""
+    senders = dict.fromkeys(
+        shift.row.sender for shift in found if shift.after.unanswered and not shift.before.unanswered
+    )
+    if not senders:
+        return ""
+    return message(
+        "The internet can no longer reply to {senders}: no rule masquerades their packets.",
+        senders=message_list([*senders]),
     )
 
 

@@ -79,7 +79,7 @@ class _Trials:
     ) -> None:
         self.host, self.docker, self.scene, self.lets_through = host, docker, scene, lets_through
         self.most_asked = most_asked
-        self.aim = outcome_of(scene.explanation.trace)
+        self.aim = outcome_of(host, scene.explanation.trace)
         self.family = scene.packet.family
         self.tried: set[tuple[Change, ...]] = set()
 
@@ -101,10 +101,10 @@ class _Trials:
             changing.change(candidate.changes, family)
             question = scene.question_of(candidate)
             simulator = simulator_of(changing.host)
-            outcome = outcome_of(simulator.walk(question))
+            outcome = outcome_of(changing.host, simulator.walk(question))
         except UsageError:
             return None
-        blocks = outcome != self.aim and (self.aim.verdict == "ACCEPT" or not outcome.reached)
+        blocks = outcome.end != self.aim.end and (self.aim.verdict == "ACCEPT" or not outcome.reached)
         helps = outcome.reached if self.lets_through else blocks
         if outcome.verdict == "DEPENDS" or not helps:
             return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 from iptsim.addresses import Family
 from iptsim.errors import UsageError
 from iptsim.host.model import Host
+from iptsim.netfilter.replies import is_unanswered
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import simulator_of
 from iptsim.progress import tracked
@@ -26,15 +27,22 @@ class Outcome:
     Attributes:
         verdict: the verdict; "" if the question is not valid.
         at: the final receiver, also behind docker-proxy; "" if there is none.
+        unanswered: whether the packet reaches a public address with a private source, which has no route back.
     """
 
     verdict: str = ""
     at: str = ""
+    unanswered: bool = False
 
     @property
     def reached(self) -> bool:
-        """Whether the packet arrives, and its reply comes back."""
+        """Whether no rule blocks the packet or its reply."""
         return self.verdict == "ACCEPT"
+
+    @property
+    def end(self) -> tuple[str, str]:
+        """The verdict and the final receiver."""
+        return self.verdict, self.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +57,14 @@ class Shift:
     def kind(self) -> str:
         """The effect: the change "opens", "closes" or "alters" the connection.
 
-        A published port that no longer leads to its container counts as closed, although the host gets the packet.
+        A published port that no longer leads to its container counts as closed, although the host gets the packet,
+        and so does a connection to the internet whose replies have no route back.
         """
         host_port = self.row.port != OTHER_PORT and "host" in (self.before.at, self.after.at)
-        ways = [one.reached and not (host_port and one.at == "host") for one in (self.before, self.after)]
+        ways = [
+            one.reached and not one.unanswered and not (host_port and one.at == "host")
+            for one in (self.before, self.after)
+        ]
         return "alters" if ways[0] == ways[1] else "opens" if ways[1] else "closes"
 
     def as_json(self) -> dict[str, Any]:
@@ -60,13 +72,14 @@ class Shift:
         row = self.row
         out: dict[str, Any] = {"from": row.sender, "to": row.to, "proto": row.proto, "dport": row.port}
         for name, outcome in (("before", self.before), ("after", self.after)):
-            out[name] = {"verdict": outcome.verdict, "at": outcome.at} if outcome.verdict else None
+            out[name] = asdict(outcome) if outcome.verdict else None
         return {**out, "change": self.kind}
 
 
-def outcome_of(trace: Trace) -> Outcome:
-    """Return the outcome of a walk."""
-    return Outcome(trace.verdict, arrived_at(trace))
+def outcome_of(host: Host, trace: Trace) -> Outcome:
+    """Return the outcome of a walk on a host."""
+    unanswered = trace.verdict == "ACCEPT" and is_unanswered(host, trace.legs[0])
+    return Outcome(trace.verdict, arrived_at(trace), unanswered)
 
 
 def outcomes(host: Host, asked: Iterable[Row], family: Family = 4) -> dict[Row, Outcome]:
@@ -78,7 +91,7 @@ def outcomes(host: Host, asked: Iterable[Row], family: Family = 4) -> dict[Row, 
         outcome = known.get(row)
         if outcome is None:
             try:
-                outcome = outcome_of(simulator.follow(row.question(family)))
+                outcome = outcome_of(host, simulator.follow(row.question(family)))
             except UsageError:
                 outcome = Outcome()
             known[row] = outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iptsim.addresses import address_text, is_private
+from iptsim.addresses import address_text
 from iptsim.explanation import branches
 from iptsim.explanation.case import Case, destination_text
 from iptsim.explanation.delivery import delivered_text
@@ -10,7 +10,7 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.languages import Text, message
 from iptsim.netfilter.excerpts import unseen_tables
-from iptsim.netfilter.replies import is_sent_bare
+from iptsim.netfilter.replies import is_sent_bare, is_unanswered
 
 #: Verdicts of rules that give the packet another destination.
 _MOVING = ("DNAT", "REDIRECT", "NETMAP")
@@ -68,8 +68,8 @@ def source_text(case: Case) -> Text:
             "Table nat is not shown; unless a rule there changes the source, the other side sees {source}.",
             source=address_text(case.packet.family, case.packet.src),
         )
-    family, source = case.packet.family, address_text(case.packet.family, case.packet.src)
-    if is_private(family, source) and not is_private(family, address_text(family, case.packet.dst)):
+    source = address_text(case.packet.family, case.packet.src)
+    if is_unanswered(case.host, case.leg):
         return message(
             "No rule changes its source: the other side sees {source}, a private address. Its reply comes back only if "
             "the other side has a route to that address; the internet has none.",
@@ -78,5 +78,5 @@ def source_text(case: Case) -> Text:
     return message(
         "No rule changes its source: the other side sees {source}, and its reply comes back only if the other "
         "side has a route to that address.",
-        source=address_text(case.packet.family, case.packet.src),
+        source=source,
     )

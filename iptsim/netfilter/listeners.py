@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from iptsim.host.model import Host
 from iptsim.host.namespace import Listener, Namespace
 from iptsim.host.sockets import find_listener
@@ -11,6 +13,14 @@ from iptsim.netfilter.trace import Leg, Trace
 from iptsim.packet import Packet
 from iptsim.protocols import ACK, SYN, TCP, UDP
 from iptsim.question.model import Question
+
+_NO_NFTABLES = message(
+    "nftables has no base chains besides those of iptables: the source has no nft-ruleset.json."
+)
+_NOTHING_SAVED = message(
+    "nftables has no base chains besides those of iptables, and a program listens: the source has no "
+    "nft-ruleset.json and no list of listening sockets."
+)
 
 
 def _interface(namespace: Namespace, leg: Leg, delivered: Delivery) -> str | None:
@@ -71,19 +81,8 @@ def unsaved(host: Host, trace: Trace) -> list[Text]:
     is_local = end is not None and end.kind != "outside" and end.packet.proto in (TCP, UDP)
     unlisted = end.name if is_local and end is not None and namespace_at(host, end).listeners is None else ""
     no_nftables = host.namespace.nftables is None and not trace.legs[0].inside
-    if no_nftables and unlisted:
-        return [
-            message(
-                "nftables has no base chains besides those of iptables, and a program listens: the source has no "
-                "nft-ruleset.json and no list of listening sockets."
-            )
-        ]
     if no_nftables:
-        return [
-            message(
-                "nftables has no base chains besides those of iptables: the source has no nft-ruleset.json."
-            )
-        ]
+        return [_NOTHING_SAVED if unlisted else _NO_NFTABLES]
     if unlisted:
         return [
             message(
@@ -91,3 +90,9 @@ def unsaved(host: Host, trace: Trace) -> list[Text]:
             )
         ]
     return []
+
+
+def united(sentences: Iterable[Text]) -> list[Text]:
+    """Return what several answers about one host assume, without repeating what another sentence includes."""
+    found = dict.fromkeys(sentences)
+    return [one for one in found if one != _NO_NFTABLES or _NOTHING_SAVED not in found]

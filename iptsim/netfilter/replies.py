@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from iptsim.addresses import is_multicast
+from iptsim.addresses import address_text, is_multicast, is_private
 from iptsim.host.model import Host
+from iptsim.netfilter.excerpts import unseen_tables
 from iptsim.netfilter.trace import Leg
 from iptsim.packet import Packet, syn_options, usual_length
 from iptsim.protocols import ACK, ICMP, ICMP_REPLIES, ICMPV6, MSS_OPTION, RST, SYN, TCP, UDP
@@ -84,3 +85,16 @@ def is_sent_bare(host: Host, request: Leg) -> bool:
         return False
     is_inside = partial(host.is_inside, packet.family)
     return is_inside(packet.src) and not is_inside(delivered.packet.dst)
+
+
+def is_unanswered(host: Host, request: Leg) -> bool:
+    """Return whether a packet left with its own, private source address for a public one, which has no route back.
+
+    If table nat is not shown, that is unknown: False.
+    """
+    if not is_sent_bare(host, request) or "nat" in unseen_tables(host.rulesets.values()):
+        return False
+    family, packet = request.packet.family, request.packet
+    return is_private(family, address_text(family, packet.src)) and not is_private(
+        family, address_text(family, packet.dst)
+    )

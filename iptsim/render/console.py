@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from iptsim.errors import printable
@@ -98,6 +99,16 @@ def print_line(console: Console, line: Text) -> None:
     wraps = is_plain(console) or (console.is_terminal and not line.no_wrap)
     for piece in flow(text, console.width) if wraps else (text,):
         console.print(piece, soft_wrap=True, highlight=False)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table, into a file without spaces at the ends of its lines."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    console.file.write(re.sub(r" +$", "", captured.get(), flags=re.MULTILINE))
 
 
 class _AsciiFile:

@@ -20,8 +20,9 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.story import LegVisit
 from iptsim.languages import joined, language, message, say, say_as
+from iptsim.netfilter.listeners import united
 from iptsim.netfilter.steps import Step
-from iptsim.render.console import assumed_lines, is_plain, print_line
+from iptsim.render.console import assumed_lines, is_plain, print_line, print_table
 from iptsim.render.visits_text import COLOURS, changes_of, result_text, spec
 
 #: Width of a comparison that does not go to a terminal.
@@ -49,7 +50,7 @@ def _print(answer: WhatIf, console: Console) -> None:
         _print_both(answer, console)
     explanations = [side for side in (answer.before, answer.after) if side is not None]
     assumed = [explanation.assumed for explanation in explanations] or [answer.host.assumptions]
-    for line in assumed_lines(dict.fromkeys(sentence for sentences in assumed for sentence in sentences)):
+    for line in assumed_lines(united(sentence for sentences in assumed for sentence in sentences)):
         print_line(console, line)
 
 
@@ -83,7 +84,7 @@ def proposals_lines(proposals: Sequence[Proposal], explanation: Explanation) -> 
 
 def _with_end(proposal: Proposal) -> str:
     """Return a proposal, and where the packet ends if it is still delivered."""
-    outcome = outcome_of(proposal.after.trace)
+    outcome = outcome_of(proposal.after.host, proposal.after.trace)
     if not outcome.reached:
         return str(proposal.text)
     return say("{proposal}; the packet then ends at {place}", proposal=proposal.text, place=outcome.at)
@@ -135,7 +136,7 @@ def _print_shifts(answer: WhatIf, console: Console) -> None:
                 Text(printable(row.sender)), Text(printable(row.to)), str(row.says),
                 _outcome(shift.before), _outcome(shift.after),
             )  # fmt: skip
-        console.print(table)
+        print_table(console, table)
     if answer.left_out:
         console.print(Text(say("({count} more connections were not checked)", count=answer.left_out), "dim"))
 
@@ -146,6 +147,7 @@ def _outcome(outcome: Outcome) -> Text:
     return Text.assemble(
         (outcome.verdict, COLOURS[outcome.verdict]),
         say(" at {place}", place=printable(outcome.at)) if outcome.at else "",
+        say(", no reply") if outcome.unanswered else "",
     )
 
 
@@ -184,7 +186,7 @@ def _print_both(answer: WhatIf, console: Console) -> None:
             hooks = [step.hook if step else hook for step, hook in zip(steps, hooks, strict=True)]
             table.add_row(_step(left), mark, _step(right))
         table.add_row(_end(was), "", _end(now))
-    console.print(table)
+    print_table(console, table)
 
 
 def _hook(name: str) -> Text:

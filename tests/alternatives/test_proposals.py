@@ -137,9 +137,9 @@ def test_every_proposal_does_what_it_says(capture: str, sender: str, to: str, dp
     for proposal in found:
         family = answer.trace.legs[0].packet.family
         changed = change_host(host(capture), proposal.changes, family)
-        outcome = outcome_of(walk(changed, proposal.asked))
+        outcome = outcome_of(changed, walk(changed, proposal.asked))
         if answer.verdict == "ACCEPT":
-            assert outcome != outcome_of(answer.trace)
+            assert outcome != outcome_of(answer.host, answer.trace)
         else:
             assert outcome.verdict == "ACCEPT"
         json.dumps(proposal.as_json())

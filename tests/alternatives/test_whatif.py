@@ -113,7 +113,8 @@ def test_as_json() -> None:
     table = json.loads(json.dumps(iptsim.whatif(host("docker-28.5/icc-on"), {"icc": False}).as_json()))
     assert {
         "from": "client", "to": "web", "proto": "tcp", "dport": 80, "change": "closes",
-        "before": {"verdict": "ACCEPT", "at": "web"}, "after": {"verdict": "DROP", "at": ""},
+        "before": {"verdict": "ACCEPT", "at": "web", "unanswered": False},
+        "after": {"verdict": "DROP", "at": "", "unanswered": False},
     } in table["shifts"]  # fmt: skip
 
 
@@ -337,6 +338,24 @@ def test_without_a_question_all_that_shifts_is_told() -> None:
         ("closes", "web", "client", "other ports"),
     ]
     assert str(answer.why) == "It closes 3 of the checked connections."
+
+
+def test_without_masquerading_the_internet_cannot_reply_to_containers() -> None:
+    # a private source has no route back on the internet (RFC 1918, section 3)
+    answer = iptsim.whatif(host("docker-28.5/icc-on"), {"iptables": False})
+    lost = {shift.row.sender: shift for shift in answer.shifts if shift.row.to == "internet"}
+    assert {name: (shift.kind, shift.after.verdict) for name, shift in lost.items()} == {
+        "client": ("closes", "ACCEPT"),
+        "web": ("closes", "ACCEPT"),
+    }
+    assert "The internet can no longer reply to client and web" in str(answer.why)
+    assert "ACCEPT at outside, no reply\n" in str(answer)
+    assert not any(line.endswith(" ") for line in str(answer).splitlines())
+
+
+def test_what_both_answers_assume_about_nftables_is_one_sentence() -> None:
+    answer = iptsim.whatif(host("docker-28.5/icc-off"), {"iptables": False}, "internet", "web", dport=80)
+    assert len([line for line in str(answer).splitlines() if "nft-ruleset.json" in line]) == 1
 
 
 def test_a_link_opens_the_exposed_port_one_way() -> None:
