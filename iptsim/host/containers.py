@@ -138,10 +138,15 @@ class Container:
 
 
 class Subnet(Prefixed):
-    """A subnet of a network, and the gateway address of its members."""
+    """A subnet of a network, and the gateway address of its members.
+
+    Attributes:
+        gateway_assumed: nothing shows that the bridge has the address of the gateway.
+    """
 
     address: int
     gateway: int | None = None
+    gateway_assumed: bool = False
 
     def covers(self, family: int, address: int) -> bool:
         """Return whether the subnet contains an address."""

@@ -81,6 +81,11 @@ class Engine:
         return self.major >= 28
 
     @property
+    def has_isolated_bridges(self) -> bool:
+        """Whether the bridge of an internal network may have no address (gateway mode "isolated", since 28)."""
+        return self.major >= 28
+
+    @property
     def jumps_to_docker_forward(self) -> bool:
         """Whether it puts its forwarding rules into DOCKER-FORWARD (since 28)."""
         return self.major >= 28

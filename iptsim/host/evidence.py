@@ -115,9 +115,11 @@ class Evidence:
         for rule in _of_docker(nftables):
             if _may_tell(rule):
                 self._look(rule)
-                self.ruled_by_docker |= {
-                    name for name in (rule.parameters.in_interface, rule.parameters.out_interface) if name
-                }
+                named = {one for one in (rule.parameters.in_interface, rule.parameters.out_interface) if one}
+                self.ruled_by_docker |= named
+                if rule.target_name == "DROP" and "in_interface" in rule.parameters.negated:
+                    # iifname != "br-x" drop, in the network's own chain
+                    self.internal |= {name for name in named if rule.chain.endswith(f"__{name}")}
         if nftables is not None:
             self.interfaces |= dict.fromkeys(nftables.interfaces)
             self._translated |= dict.fromkeys(name for name in nftables.uplinks if not BRIDGE.fullmatch(name))

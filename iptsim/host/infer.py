@@ -206,14 +206,18 @@ def _gateways(host: Host, evidence: Evidence, own: Mapping[str, Sequence[Interfa
         for subnet in network.subnets:
             if subnet.gateway is None and network.driver == "bridge":
                 proved = (*(bridge.addresses if bridge else ()), *own.get(network.bridge or "", ()))
-                gateway = next(
-                    (a.address for a in proved if subnet.covers(a.family, a.address)),
-                    own_in(
-                        Prefix(subnet.family, subnet.address, subnet.prefix_length),
-                        () if network.daemon else targets,
-                    ).address,
+                gateway = next((a.address for a in proved if subnet.covers(a.family, a.address)), None)
+                likely = own_in(
+                    Prefix(subnet.family, subnet.address, subnet.prefix_length),
+                    () if network.daemon else targets,
+                ).address
+                subnet = subnet.model_copy(
+                    update={
+                        "gateway": likely if gateway is None else gateway,
+                        # the bridge of every network has an address where Docker before 28 wrote the rules
+                        "gateway_assumed": gateway is None and generation_of_chains(evidence.chains) != "26",
+                    }
                 )
-                subnet = subnet.model_copy(update={"gateway": gateway})
             subnets.append(subnet)
         host.networks[name] = network.model_copy(update={"subnets": tuple(subnets)})
 

@@ -1,25 +1,90 @@
-"""A packet from outside to an address that may be the host's own, where the source does not show its addresses."""
+"""Packets to addresses that may be the host's own, where the source does not show its addresses."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
-from iptsim.addresses import BITS, address_text
+from iptsim.addresses import BITS, Family, address_text
 from iptsim.host import fib
 from iptsim.host.address_regions import every_public_address
+from iptsim.host.containers import Network
 from iptsim.host.inferred_interfaces import OUTSIDE
 from iptsim.host.model import Host
-from iptsim.host.namespace import InterfaceAddress, prefix_mask
+from iptsim.host.namespace import Interface, InterfaceAddress, prefix_mask
 from iptsim.languages import message
 from iptsim.netfilter.trace import Decision
 from iptsim.question.endpoints import Address
 from iptsim.question.model import Question
-from iptsim.question.places import Outside
+from iptsim.question.places import OnHost, Outside
 from iptsim.question.start import Start
 from iptsim.truth import Unknown
 
 
-def with_destination(host: Host, question: Question, start: Start) -> Host | None:
+class Doubt(NamedTuple):
+    """What the source leaves open about the addresses of a host.
+
+    Attributes:
+        other: the host as it may be instead.
+        owns: an address belongs to that host that is not one of the first, rather than the reverse.
+        decision: whether the address is the host's.
+    """
+
+    other: Host
+    owns: bool
+    decision: Decision
+
+
+def doubt_about(host: Host, question: Question, start: Start) -> Doubt | None:
+    """Return whether an address that matters for a packet may be the host's or not; None if that is known."""
+    if (owner := _with_destination(host, question, start)) is not None:
+        return Doubt(owner, True, _whether_own(start.packet.family, start.packet.dst))
+    return _about_bridge(host, start)
+
+
+def _about_bridge(host: Host, start: Start) -> Doubt | None:
+    """Return the doubt whether the bridge of an internal network of Docker has an address.
+
+    Since 28 it has none in gateway mode "isolated", which no rule shows. It matters for packets to that address, and
+    for those of the host to the network, to which no route leads then.
+    """
+    family, destination = start.packet.family, start.packet.dst
+    engine = host.daemon.engine if host.daemon is not None else None
+    if engine is not None and not engine.has_isolated_bridges:
+        return None
+    for network in host.networks.values():
+        if not network.internal or network.daemon != "docker" or family in network.gateway_mode:
+            continue
+        for subnet in network.subnets:
+            gateway = subnet.gateway if subnet.gateway_assumed else None
+            if gateway is None or not subnet.covers(family, destination):
+                continue
+            interface = host.namespace.interfaces.get(network.bridge or "")
+            if interface is None or not any(one.address == gateway for one in interface.addresses):
+                continue
+            if (destination == gateway) is not isinstance(start.origin, OnHost):
+                other = _without_address(host, network, interface, family)
+                return Doubt(other, False, _whether_own(family, gateway))
+    return None
+
+
+def _without_address(host: Host, network: Network, interface: Interface, family: Family) -> Host:
+    """Return the host with gateway mode "isolated" of a network."""
+    isolated = network.model_copy(update={"gateway_mode": {**network.gateway_mode, family: "isolated"}})
+    addresses = tuple(one for one in interface.addresses if one.family != family)
+    namespace = replace(
+        host.namespace,
+        interfaces={
+            **host.namespace.interfaces,
+            interface.name: interface.model_copy(update={"addresses": addresses}),
+        },
+        routes=[one for one in host.namespace.routes if (one.family, one.device) != (family, interface.name)],
+        cache={},
+    )
+    return replace(host, namespace=namespace, networks={**host.networks, network.name: isolated})
+
+
+def _with_destination(host: Host, question: Question, start: Start) -> Host | None:
     """Return a host to which the destination of a packet belongs; None if that is known.
 
     It is unknown in an inferred host if the first packet of a connection would leave by the interface on which it
@@ -65,9 +130,9 @@ def _neighbours(start: Start) -> bool:
     return start.packet.src & mask == start.packet.dst & mask
 
 
-def whether_own(start: Start) -> Decision:
-    """Return the decision that the destination of a packet is an address of the host."""
-    address = address_text(start.packet.family, start.packet.dst)
+def _whether_own(family: Family, number: int) -> Decision:
+    """Return the decision that an address is one of the host."""
+    address = address_text(family, number)
     return Decision(
         Unknown(
             message("whether {address} is an address of this host", address=address),

@@ -21,7 +21,7 @@ from iptsim.netfilter.kernel import Observer
 from iptsim.netfilter.listeners import unsaved
 from iptsim.netfilter.merge import merge
 from iptsim.netfilter.namespaces import Namespaces
-from iptsim.netfilter.own_destination import whether_own, with_destination
+from iptsim.netfilter.own_destination import Doubt, doubt_about
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.watch import Side, Watch
 from iptsim.netfilter.way_back import address_of_bridge, with_way_back
@@ -109,11 +109,11 @@ class Simulator:
         start = first_packet(self.host, question)
         if (other := self._with_way_back(start)) is not None:
             return other.walk_watched(question, sides, observer)
-        if (owner := with_destination(self.host, question, start)) is not None:
-            yes, watches = Simulator(owner, like=self).walk_watched(question, sides, observer)
-            no, _ = self._walk_from(start, question, sides, observer)
-            return _either(start, yes, no), watches
-        return self._walk_from(start, question, sides, observer)
+        trace, watches = self._walk_from(start, question, sides, observer)
+        if (doubt := doubt_about(self.host, question, start)) is not None:
+            another, others = Simulator(doubt.other, like=self).walk_watched(question, sides, observer)
+            return _either(doubt, trace, another), others if doubt.owns else watches
+        return trace, watches
 
     def _walk_from(
         self, start: Start, question: Question, sides: Sequence[Side], observer: Observer | None
@@ -141,8 +141,8 @@ class Simulator:
         if (other := self._with_way_back(start)) is not None:
             return other.follow(question)
         trace = self._ways(question, start).explore(())
-        if (owner := with_destination(self.host, question, start)) is not None:
-            return _either(start, Simulator(owner, like=self).follow(question), trace)
+        if (doubt := doubt_about(self.host, question, start)) is not None:
+            return _either(doubt, trace, Simulator(doubt.other, like=self).follow(question))
         return trace
 
     def _ways(
@@ -252,9 +252,10 @@ class Simulator:
         return [*refused[:_REFUSED_SHOWN], more]
 
 
-def _either(start: Start, yes: Trace, no: Trace) -> Trace:
-    """Return the answer about a packet whose destination is the host's own, or is not."""
-    trace = merge(yes, no, whether_own(start), 0)
+def _either(doubt: Doubt, trace: Trace, other: Trace) -> Trace:
+    """Return the answer about a host of which it is in doubt whether an address is its own."""
+    yes, no = (other, trace) if doubt.owns else (trace, other)
+    trace = merge(yes, no, doubt.decision, 0)
     trace.id, trace.evaluated = yes.id, yes.evaluated + no.evaluated
     trace.assumptions = yes.assumptions
     return trace

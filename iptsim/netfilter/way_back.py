@@ -8,6 +8,7 @@ from iptsim.addresses import BITS, address_text
 from iptsim.host import fib
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.connected_routes import CONNECTED
+from iptsim.host.containers import Subnet
 from iptsim.host.docker_defaults import OWN_BRIDGES, guessed_subnet
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Route
@@ -44,7 +45,9 @@ def with_way_back(host: Host, start: Start) -> Host | None:
             interface=name,
         )
     ]
-    if (own := address_of_bridge(name, start.packet)) is not None:
+    dockers, networks = host.network_of_bridge(name), host.networks
+    isolated = dockers is not None and dockers.gateway_mode.get(family) == "isolated"
+    if not isolated and (own := address_of_bridge(name, start.packet)) is not None:
         interface = interface.model_copy(update={"kind": "bridge", "addresses": (*interface.addresses, own)})
         notes.append(
             message(
@@ -53,6 +56,16 @@ def with_way_back(host: Host, start: Start) -> Host | None:
                 interface=name,
             )
         )
+        if dockers is not None:
+            subnet = Subnet(
+                family=family,
+                address=own.network,
+                prefix_length=own.prefix_length,
+                gateway=own.address,
+                gateway_assumed=True,
+            )
+            made = dockers.model_copy(update={"subnets": (*dockers.subnets, subnet)})
+            networks = {**networks, dockers.name: made}
     changed = replace(
         namespace,
         interfaces={**namespace.interfaces, name: interface},
@@ -63,7 +76,7 @@ def with_way_back(host: Host, start: Start) -> Host | None:
             CONNECTED: dict(namespace.cache.get(CONNECTED, {})),
         },
     )
-    return replace(host, namespace=changed, assumptions=[*host.assumptions, *notes])
+    return replace(host, namespace=changed, networks=networks, assumptions=[*host.assumptions, *notes])
 
 
 def address_of_bridge(name: str, packet: Packet) -> InterfaceAddress | None:

@@ -51,3 +51,47 @@ def test_its_bridge_has_no_address_by_its_settings(mode: str, verdict: str) -> N
     host = loads_host(text)
     fields = {"from": "app", "to": "172.30.0.1", "proto": "tcp", "dport": 80}
     assert walk(host, Question(**fields)).verdict == verdict
+
+
+NFT = """\
+table ip docker-bridges {
+    map filter-forward-in-jumps {
+        type ifname : verdict
+        elements = { "br-0a1b2c3d4e5f" : jump filter-forward-in__br-0a1b2c3d4e5f }
+    }
+    chain filter-FORWARD {
+        type filter hook forward priority filter; policy accept;
+        oifname vmap @filter-forward-in-jumps
+    }
+    chain filter-forward-in__br-0a1b2c3d4e5f {
+        ct state established,related counter accept
+        iifname != "br-0a1b2c3d4e5f" counter drop comment "INTERNAL NETWORK INGRESS"
+        counter accept comment "ICC"
+    }
+}
+"""
+#: The rules alone, without the addresses of the host.
+RULES = "$ sudo iptables -S" + TEXT.partition("$ sudo iptables -S")[2]
+ON_BRIDGE = {"in": "br-0a1b2c3d4e5f"}
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "verdict"),
+    [
+        (RULES, {"from": "172.30.0.2", "to": "172.30.0.1"}, "DEPENDS"),
+        (NFT, {"src": "172.30.0.2", "dst": "172.30.0.1", **ON_BRIDGE}, "ACCEPT by either"),
+        # it is switched either way
+        (RULES, {"from": "172.30.0.2", "to": "172.30.0.3"}, "ACCEPT"),
+        # before 28, every bridge has an address
+        (RULES.replace("DOCKER-FORWARD", "DOCKER-ISOLATION-STAGE-1").replace("DOCKER-INTERNAL", "DOCKER"),
+         {"from": "172.30.0.2", "to": "172.30.0.1"}, "ACCEPT"),
+    ],
+)  # fmt: skip
+def test_rules_alone_do_not_show_whether_its_bridge_has_an_address(
+    text: str, fields: dict[str, str], verdict: str
+) -> None:
+    """Docker 29.7.2 writes the same rules for an internal network with gateway mode "nat" and "isolated"."""
+    trace = walk(loads_host(text), Question(**fields, proto="tcp", dport=80))
+    assert trace.verdict == verdict.partition(" ")[0]
+    known = verdict == "ACCEPT"
+    assert [one.match for one in trace.hinges] == ([] if known else ["own_address"])
