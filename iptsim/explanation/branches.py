@@ -9,8 +9,17 @@ from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.places import place_of, place_of_step
 from iptsim.explanation.reason import Reason
 from iptsim.explanation.usual import usual_verdict
-from iptsim.extensions.hidden import SHOW, SHOW_BOTH, SHOW_IPV6, HiddenTarget
-from iptsim.languages import Message, Text, message, message_joined, message_sentence, message_sentences
+from iptsim.extensions.hidden import SHOW, SHOW_BOTH, SHOW_IPV6, HiddenTarget, is_gap
+from iptsim.languages import (
+    Message,
+    Text,
+    message,
+    message_joined,
+    message_list,
+    message_many,
+    message_sentence,
+    message_sentences,
+)  # fmt: skip
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Decision, Leg, Trace
 
@@ -30,7 +39,7 @@ def depends(trace: Trace) -> Reason:
         step = next((step for leg in trace.legs for step in leg.steps if step.rule is rule), None)
         step = step or Step("", "", rule.table, rule.chain, rule)
     advice = message_sentences(usual_verdict(trace), _advice(hinges, trace.legs[0].packet.family))
-    text, more = _on(hinges), len(_different(hinges)) - _SHOWN
+    text, more = _on(hinges), len(hinge_texts(hinges)) - _SHOWN
     if more > 0:
         text = message("It depends on {on}, and {count} more.", on=text, count=more)
     else:
@@ -60,21 +69,42 @@ def _rewritten(trace: Trace) -> Reason:
     return Reason(ReasonCode.NFT_CHAIN, message_sentences(text, unknown), step, leg)
 
 
-def _on(hinges: list[Decision]) -> Text:
+def _on(hinges: Sequence[Decision]) -> Text:
     """Return what a verdict or a destination depends on."""
-    return message_joined("; on ", [hinge_text(one) for one in _different(hinges)[:_SHOWN]])
+    return message_joined("; on ", hinge_texts(hinges)[:_SHOWN])
 
 
-def _different(hinges: Sequence[Decision]) -> list[Decision]:
-    """Return the undecided matches, of those with the same words only the first."""
-    found: dict[str, Decision] = {}
-    for one in hinges:
-        found.setdefault(str(hinge_text(one)), one)
-    return list(found.values())
+def hinge_texts(hinges: Sequence[Decision]) -> list[Text]:
+    """Return what is undecided, each as a phrase that follows "depends on"; rules that are not shown in one phrase."""
+    chains = list(dict.fromkeys(place for one in hinges if (place := _unshown_chain(one))))
+    if len(chains) < 2:
+        return list({str(text): text for text in map(_hinge_text, hinges)}.values())
+    texts = [_chains_text(chains), *(_hinge_text(one) for one in hinges if not _unshown_chain(one))]
+    return list({str(text): text for text in texts}.values())
 
 
-def hinge_text(hinge: Decision) -> Text:
-    """Return what is undecided, as a phrase that follows "depends on", with its place."""
+def _unshown_chain(hinge: Decision) -> str:
+    """Return the chain whose rules are not shown, if those are undecided; else ""."""
+    rule = hinge.rule
+    if rule is None or not isinstance(rule.target, HiddenTarget) or not rule.target.is_named:
+        return ""
+    return f"{rule.table} {rule.chain}" if is_gap(rule.target) and not rule.target.scope else ""
+
+
+def _chains_text(chains: Sequence[str]) -> Message:
+    more = len(chains) - _SHOWN
+    if more <= 0:
+        return message("rules that the text does not show: those of {chains}", chains=message_list(chains))
+    return message_many(
+        "rules that the text does not show: those of {chains} and {count} more chain",
+        "rules that the text does not show: those of {chains} and {count} more chains",
+        more,
+        chains=message_joined(", ", chains[:_SHOWN]),
+    )
+
+
+def _hinge_text(hinge: Decision) -> Text:
+    """Return what is undecided, with its place."""
     what, rule = hinge.unknown.reason, hinge.rule
     if rule is None or (isinstance(rule.target, HiddenTarget) and rule.target.is_named):
         return what

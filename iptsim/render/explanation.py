@@ -17,7 +17,7 @@ from iptsim.addresses import address_text
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
-from iptsim.explanation.branches import differ_in_source, hinge_text
+from iptsim.explanation.branches import differ_in_source, hinge_texts
 from iptsim.explanation.classes import addresses_text
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.outcome_words import outcome_list, when_text
@@ -147,14 +147,13 @@ def _headline(explanation: Explanation) -> Text:
 
 def _depends(explanation: Explanation) -> Iterator[Text]:
     """Show what is undecided: in a sentence, or one line each."""
-    hinges, step = explanation.trace.hinges, explanation.reason.step
-    if len(hinges) <= 1 or explanation.classes:
+    lines, step = list(map(str, hinge_texts(explanation.trace.hinges))), explanation.reason.step
+    if len(lines) <= 1 or explanation.classes:
         yield Text(printable(explanation.reason.text))
         if step is not None and step.table is not None and not (step.rule and is_gap(step.rule.target)):
             yield from _decided_by(step, say("Depends on"))
         return
     yield Text(say("It depends on:"))
-    lines = list(dict.fromkeys(str(hinge_text(hinge)) for hinge in hinges))
     for line in lines[:_SHOWN]:
         yield Text(f"  {printable(line)}")
     if len(lines) > _SHOWN:

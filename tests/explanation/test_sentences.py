@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 import iptsim
+from iptsim.asking import ask
+from iptsim.question.model import Question
+from iptsim.sources import loads_host
 
 CAPTURES = Path(__file__).parents[2] / "fixtures/captures"
 
@@ -243,3 +246,16 @@ def test_a_listing_hides_whether_docker_proxy_gets_the_connection(tmp_path: Path
     assert shown.reason.text.startswith(
         "It is accepted in any case. Where it arrives depends on the interfaces"
     )
+
+
+def test_chains_that_are_not_shown_are_named_in_one_sentence() -> None:
+    names = ("apples", "pears", "plums", "figs", "dates")
+    rows = "".join(f"{name}  all  --  0.0.0.0/0  0.0.0.0/0\n" for name in names)
+    heading = "Chain INPUT (policy DROP)\ntarget     prot opt source               destination\n"
+    answer = ask(loads_host(heading + rows), Question(sender="internet", to="host", dport=22))
+    sentence = (
+        "It depends on rules that the text does not show: "
+        "those of filter apples, filter pears, filter plums and 2 more chains."
+    )
+    assert str(answer.reason.text) == sentence
+    assert sentence in str(answer).splitlines()
