@@ -13,6 +13,7 @@ from iptsim.dump.rule import Counters
 from iptsim.dump.syntax import read_line
 from iptsim.dump.words import Word
 from iptsim.errors import DumpSyntaxError
+from iptsim.languages import Message, message
 from iptsim.paste.avoided import is_of_new, is_proposal
 from iptsim.paste.cut_listings import WHOLE, mark_beginning, mark_cut
 from iptsim.paste.filters import grepped
@@ -74,6 +75,14 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     reader = _Reader(lines, at, command)
     reader.read()
     return reader.segment() if reader.pieces else None
+
+
+def _without_commit(table: str) -> Message:
+    return message(
+        "table {table} has no COMMIT after this line: if the file ends so, iptables-restore reports an error and loads"
+        " nothing of this table",
+        table=table,
+    )
 
 
 def _is_typed(text: str) -> bool:
@@ -328,6 +337,9 @@ class _Reader:
         last = table.items[-1]
         if isinstance(last, GapItem):
             return
+        is_printed = self.program is not None or (self.command and self.command.program.startswith("ip"))
+        if not is_printed:  # else the text is an excerpt: iptables-save prints COMMIT
+            self.warned.append(Warned(_without_commit(table.table), last.line))
         if isinstance(last, CommandItem):
             words = last.texts
             if words[-2:-1] != ["-j"] or words[-1] not in WHOLE:
