@@ -19,7 +19,7 @@ from iptsim.paste.lines import Line, commented, quoted_commands
 from iptsim.paste.pieces import Ask, ChainItem, Piece, Rules, Segment, Warned
 from iptsim.paste.shell import is_down
 from iptsim.paste.splitting import split
-from iptsim.paste.where_typed import of_one_machine
+from iptsim.paste.where_typed import check_one_machine, of_one_machine
 
 #: Forms that say which connection failed for somebody.
 CLIENTS = (failures.FORM, sentences.FORM)
@@ -77,6 +77,7 @@ def read_texts(texts: Mapping[str, list[Line]], telling: Mapping[int, str]) -> R
             segments, left_out = _with_quoted(reading, lines, segments, left_out)
         segments, elsewhere = of_one_machine(segments)
         segments, proposed = _in_force(lines, segments)
+        check_one_machine(lines, segments)
         elsewhere += proposed
         left_out = sorted([*left_out, *(at for one in elsewhere for at in range(one.first, one.last + 1))])
         reading.segments += segments

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from iptsim.errors import CaptureError
+from iptsim.languages import message
 from iptsim.paste.lines import Line, SameLines
 from iptsim.paste.pieces import Ask, Facts, Resolver, Rules, Segment
 from iptsim.paste.prompts import Command, command_of, prompt_of
@@ -28,6 +30,14 @@ _DETACHED = re.compile(r"-[a-zP]*d[a-z]*|--detach(?:=true)?")
 ON_DEFAULT = "docker run"
 #: In place of a container: a machine that is neither the host nor a container of it.
 ELSEWHERE = "another machine"
+#: A heading that names the machine whose rules follow: "On server A:", and how far above them it may be.
+_HEADING = re.compile(
+    r"\W*(?:(?:(?:and|rules|output)\s+)*(?:on|from|of)\s+)?(?:the\s+|my\s+)?"
+    r"((?:first\s+|second\s+|other\s+)?"
+    r"(?:server|client|host|machine|node|router|gateway|vps|box|vm|peer|laptop)(?:[ -]?[\w.-]{1,30})?)\W*:\W*",
+    re.IGNORECASE,
+)
+_HEADING_FAR = 3
 #: A prompt in a home directory, where shells of people begin, but hardly any in containers; and one of Windows.
 _AT_HOME = re.compile(r"\s*\[?[\w.-]+@[\w.-]+[: ]+~|\s*(?:PS )?[A-Z]:\\")
 #: Programs that are run on the host itself.
@@ -186,6 +196,45 @@ def of_one_machine(segments: list[Segment]) -> tuple[list[Segment], list[Segment
         elsewhere = one.place not in (None, machine) and all(map(_is_of_a_machine, one.pieces))
         (others if elsewhere else mine).append(one)
     return mine, others
+
+
+def check_one_machine(lines: list[Line], segments: list[Segment]) -> None:
+    """Check that no table is listed on two machines, as prompts or headings before the listings name them.
+
+    Raises:
+        CaptureError: one is; nothing says which of the machines a question is about.
+    """
+    listed: dict[tuple[int, str], tuple[str, int]] = {}
+    for segment in segments:
+        machine, number = _machine_of(lines, segment.first), lines[segment.first].number
+        if machine is None:
+            continue
+        for piece in segment.pieces:
+            if not isinstance(piece, Rules) or not piece.whole or piece.traced or piece.status:
+                continue
+            other, line = listed.setdefault((piece.family or 4, piece.table), (machine, number))
+            if other != machine:
+                raise CaptureError(
+                    message(
+                        "table {table} is listed on two machines: {one} (line {line}) and {other} (line {number});"
+                        " leave out the one that the question is not about",
+                        table=piece.table,
+                        one=other,
+                        line=line,
+                        other=machine,
+                        number=number,
+                    )
+                )
+
+
+def _machine_of(lines: list[Line], at: int) -> str | None:
+    """Return the machine whose name is in the prompt of a line, or in the heading before it; None if none is named."""
+    prompt = prompt_of(lines[at].text)
+    if prompt is not None and "@" in prompt:
+        return prompt.partition("@")[2].partition(".")[0].lower()
+    above = (line.text for line in reversed(lines[max(at - _HEADING_FAR, 0) : at]) if not line.is_blank)
+    found = _HEADING.fullmatch(next(above, ""))
+    return found[1].lower() if found else None
 
 
 def _is_of_a_machine(piece: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from iptsim.errors import CaptureError
 from iptsim.findings import lint
 from iptsim.host.files import Source
 from iptsim.host.model import Host
@@ -30,6 +31,31 @@ def test_the_later_of_two_lists_holds(between: str) -> None:
     """What iptables -S prints is a whole table: what the second list lacks is gone."""
     text = f"# iptables -S\n{FIRST}{between}{LATER}"
     assert [ask(text, port) for port in (80, 81)] == ["DROP", "ACCEPT"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("root@alpha:~# iptables -S", "root@beta:~# iptables -S"),
+        ("On server A:", "And on server B:"),
+        ("Server:\n\n# iptables -S", "Client:\n\n# iptables -S"),
+    ],
+)
+def test_lists_of_two_machines_are_not_one_host(one: str, other: str) -> None:
+    with pytest.raises(CaptureError, match="table filter is listed on two machines"):
+        read(f"{one}\n{FIRST}\n{other}\n{LATER}")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("root@alpha:~# iptables -S", "me@alpha.example.net:/etc# iptables -S"),
+        ("root@alpha:~# iptables -S", "root@beta:~# ip6tables -S"),
+        ("On the server:", "After a restart of the server:"),
+    ],
+)
+def test_lists_of_one_machine_are_one_host(one: str, other: str) -> None:
+    assert read(f"{one}\n{FIRST}\n{other}\n{LATER}").rulesets
 
 
 def test_lists_of_single_chains_make_a_table() -> None:
