@@ -9,7 +9,7 @@ from typing import Any
 from iptsim.addresses import Family
 from iptsim.connection import Flow
 from iptsim.partly_known import Mark
-from iptsim.protocols import ICMP, ICMP_ERRORS, ICMP_REPLIES, ICMPV6, MSS_OPTION, SYN, TCP
+from iptsim.protocols import ICMP, ICMP_ERRORS, ICMP_REPLIES, ICMPV6, MSS_OPTION, PORT_PROTOCOLS, SYN, TCP
 
 #: The attributes of a packet of which some bits may be unknown.
 PARTLY_KNOWN = frozenset({"mark"})
@@ -76,6 +76,10 @@ class Packet:
     def copy(self) -> Packet:
         """Return an independent copy."""
         return Packet(*_PACKET_VALUES(self))
+
+    def has_random(self, port: str) -> bool:
+        """Return whether the kernel has picked a port, "sport" or "dport", at random."""
+        return self.proto in PORT_PROTOCOLS and not self.is_later_fragment and getattr(self, port) is None
 
     @property
     def is_later_fragment(self) -> bool:

@@ -20,7 +20,7 @@ def _port(context: Context, field: str) -> int | Unknown | None:
     if context.packet.is_later_fragment:
         return None
     value: int | None = look(context, field)
-    return _PICKED[field] if value is None else value
+    return PICKED[field] if value is None else value
 
 
 def _native_port(context: Context, field: str) -> int | Unknown | None:
@@ -50,7 +50,7 @@ def got_port(context: Context, field: str) -> Text:
 
 
 #: What is unknown about a port that the kernel picks.
-_PICKED = {
+PICKED = {
     "sport": Unknown(message("the source port, which is picked at random"), "--set sport=N", ("sport",)),
     "dport": Unknown(message("the destination port, which is picked at random"), "--set dport=N", ("dport",)),
 }

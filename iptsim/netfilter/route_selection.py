@@ -5,9 +5,12 @@ Sources: ip_route_output_key_hash_rcu and ip_route_me_harder (net/ipv4/route.c, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from iptsim.addresses import address_text, is_link_local
 from iptsim.extensions.context import Context
-from iptsim.extensions.values import MaskedNumber
+from iptsim.extensions.ports import PICKED
+from iptsim.extensions.values import MaskedNumber, range_text
 from iptsim.host import fib
 from iptsim.host.namespace import REFUSING
 from iptsim.host.routing_policy import own_rules
@@ -17,6 +20,7 @@ from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.packet import Packet
 from iptsim.partly_known import Mark, some_mark
+from iptsim.ranges import Ranges, without
 from iptsim.truth import Unknown
 
 #: The fields that routing depends on and OUTPUT may change: source, destination, mark, TOS.
@@ -57,10 +61,9 @@ def _hop_text(way: fib.RouteResult) -> Text:
 
 def route_input(kernel: Kernel, packet: Packet, interface: str, *, joined: bool = False) -> routing.Decision:
     """Decide on a packet that arrived on an interface; see :func:`iptsim.netfilter.routing.route_input`."""
-    _compare(kernel, packet)
     return routing.route_input(
         kernel.namespace,
-        packet,
+        _compare(kernel, packet),
         interface,
         joined=joined,
         next_hop=lambda found, packet: select_next_hop(kernel, found, packet),
@@ -75,32 +78,58 @@ def route_output(
     Args:
         link: the interface on which a link-local destination is, if it is known.
     """
-    _compare(kernel, packet)
+    seen = _compare(kernel, packet)
     # of inferred interfaces, no link-local addresses are known
     scoped = packet.family == 6 and is_link_local(6, packet.dst) and link != "lo" and not kernel.host.inferred
     found = fib.lookup(
         kernel.namespace, packet.family, packet.dst, source=source, oif=link if scoped else None,
-        mark=some_mark(packet.mark), proto=packet.proto, sport=packet.sport, dport=packet.dport, tos=packet.tos,
+        mark=some_mark(packet.mark), proto=packet.proto, sport=seen.sport, dport=seen.dport, tos=packet.tos,
         uid=packet.uid,
     )  # fmt: skip
     return select_next_hop(kernel, found, packet) if found.type else None
 
 
-def _compare(kernel: Kernel, packet: Packet) -> None:
-    """Compare policy rules with a packet, as far as its mark is unknown, if the namespace has rules of its own."""
-    if kernel.company is None and isinstance(packet.mark, int):
-        return
+def _compare(kernel: Kernel, packet: Packet) -> Packet:
+    """Compare a namespace's own policy rules with a packet, as far as its mark or ports are unknown.
+
+    Returns:
+        The packet to look up a route for: a port that the kernel picks at random is one of those decided on.
+    """
+    picked = [key for key in PICKED if packet.has_random(key)]
+    if kernel.company is None and isinstance(packet.mark, int) and not picked:
+        return packet
     rules = own_rules(kernel.namespace, packet.family)
     if rules is None:
-        return
+        return packet
     if kernel.company is not None:
         kernel.company.routed(packet, rules)
     for rule in rules:
         if rule.fwmark is not None:
             kernel.choices.decide_mark(packet.mark, MaskedNumber(rule.fwmark, rule.fwmask))
+    seen = packet.copy() if picked else packet
+    # rp_filter looks up the reply, whose ports are exchanged
+    spans = list(
+        dict.fromkeys(span for rule in rules for span in (rule.sport, rule.dport) if span is not None)
+    )
+    for key in picked:
+        setattr(seen, key, _some_port(kernel, key, spans))
+    return seen
 
 
-def route_again(kernel: Kernel, packet: Packet) -> fib.RouteResult | None:
+def _some_port(kernel: Kernel, key: str, spans: Iterable[tuple[int, int]]) -> int:
+    """Return a port that may have been picked as "sport" or "dport", after deciding which of some ranges contain it."""
+    ports: Ranges = ((1, 65535),)
+    for span in spans:
+        others = without(ports, (span,))
+        inside = without(ports, others)
+        if inside and others:
+            words = message("the port is in {ports}", ports=range_text(span, "-"))
+            unknown = PICKED[key]._replace(key=(span,))
+            ports = inside if kernel.choices.choose(unknown, key, words) else others
+    return ports[0][0]
+
+
+def _route_again(kernel: Kernel, packet: Packet) -> fib.RouteResult | None:
     """Return the route of a packet that the rules have changed; IPv4 forgets its owner (ip_route_me_harder)."""
     namespace = kernel.namespace
     own = packet.family == 6 or fib.address_type(namespace, 4, packet.src) in ("LOCAL", "UNICAST")
@@ -126,10 +155,10 @@ def reroute(kernel: Kernel, context: Context, before: RouteKey, *, nat: bool) ->
     """
     packet = context.packet
     # packets that accompany it may have got another mark
-    _compare(kernel, packet)
+    seen = _compare(kernel, packet)
     if not _translates(context) if nat else before == route_key(packet):
         return None
-    found = route_again(kernel, packet)
+    found = _route_again(kernel, seen)
     if found is None or found.type in REFUSING:
         return kernel.drop("no-route", message("there is no route for the changed packet"))
     if (refused := refused_output(kernel, packet, found.device)) is not None:

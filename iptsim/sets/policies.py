@@ -61,9 +61,14 @@ def _conditions(
             if mask >> place & 1
         )
         yield reduce(and_, wanted, bits.true), not (value ^ packet.mark) & mask
-    for key, first, last in _numbers(rules):
+    numbers = _numbers(rules)
+    for key, first, last in numbers:
         number = getattr(packet, key)
         yield _within(bits, header, key, first, last), number is not None and first <= number <= last
+    # which conditions hold for a random port is decided by the walk of the leading packet
+    for key in {key for key, *_ in numbers if key != "proto"}:
+        at_random = bits.ported if bits.is_random_port(bits.of(header, key)) else bits.false
+        yield at_random, packet.has_random(key)
 
 
 def _numbers(rules: Iterable[RoutingRule]) -> list[tuple[str, int, int]]:
@@ -80,7 +85,7 @@ def _numbers(rules: Iterable[RoutingRule]) -> list[tuple[str, int, int]]:
 
 
 def _within(bits: Fields, header: Header, key: str, first: int, last: int) -> Any:
-    """Return the packets whose protocol or port is in a range; neither no port nor a random one is, as for a walk."""
+    """Return the packets whose protocol or port is in a range; neither no port nor a random one is."""
     value = bits.of(header, key)
     if bits.is_random_port(value):
         return bits.false

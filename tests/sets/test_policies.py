@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from iptsim.asking import ask
 from iptsim.dump import loads
 from iptsim.host import load_host
 from iptsim.host.model import Host
 from iptsim.host.namespace import Route, RoutingRule
 from iptsim.host.routing_policy import DEFAULT_RULES
+from iptsim.question.model import Question
 from iptsim.reaching import reach
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.space import Space
@@ -56,7 +58,7 @@ def test_a_policy_rule_selects_some_packets_between_the_same_addresses(
     assert all(one.fate.confirmed for one in found)
 
 
-def test_a_policy_rule_about_a_port_does_not_divide_connections_by_a_random_port() -> None:
+def test_sets_agree_with_walks_where_a_policy_rule_meets_a_random_port() -> None:
     masquerade = "-A POSTROUTING -p tcp -m limit --limit 10/sec -j MASQUERADE --to-ports 2000-2003"
     policy = RoutingRule(
         family=4, priority=100, action="unreachable", negated=True, ipproto=6, dport=(80, 80)
@@ -64,6 +66,24 @@ def test_a_policy_rule_about_a_port_does_not_divide_connections_by_a_random_port
     host = policed(f"*nat\n:POSTROUTING ACCEPT\n{masquerade}\nCOMMIT\n", policy)
     found = reach(host, "host", "host", proto="tcp", dport=80)
     assert {one.verdict for one in found}
+    assert all(one.fate.confirmed for one in found)
+
+
+@pytest.mark.parametrize(("ports", "verdict"), [((2000, 2001), "DEPENDS"), ((1, 65535), "DROP")])
+def test_a_policy_rule_about_a_random_port_is_undecided_unless_it_names_all_ports(
+    ports: tuple[int, int], verdict: str
+) -> None:
+    rules = """*nat
+:PREROUTING ACCEPT
+-A PREROUTING -i eth0 -p tcp -m tcp --dport 8081 -j DNAT --to-destination 172.17.0.2:2000-2003 --random
+COMMIT
+"""
+    policy = RoutingRule(family=4, priority=100, table="100", ipproto=6, dport=ports)
+    host = policed(rules + FILTER, policy)
+    question = Question(**{"in": "eth0"}, src="203.0.113.9", dst="192.0.2.10", dport=8081)
+    assert ask(host, question).trace.verdict == verdict
+    found = reach(host, "internet", "host", proto="tcp", dport=8081)
+    assert verdict in {one.verdict for one in found}
     assert all(one.fate.confirmed for one in found)
 
 
