@@ -99,6 +99,23 @@ class Document:
         """Return where the value of a key is, or a member of a list."""
         return self._place(holder, name)[1]
 
+    def value_at(self, path: str) -> Span | None:
+        """Return where the value is that a path such as `services.web.ports[0]` names; else the one that holds it."""
+        value, place = self.value, None
+        while path:
+            names: list[str | int] = []
+            if isinstance(value, dict):
+                names = [name for name in value if re.match(rf"\.?{re.escape(name)}(?=[.\[]|$)", path)]
+            elif isinstance(value, list) and (found := re.match(r"\[(\d+)\]", path)) is not None:
+                names = [int(found[1])] if int(found[1]) < len(value) else []
+            if not names:
+                break
+            name = max(names, key=lambda one: len(str(one)))  # names may have dots in them
+            place = self.member(value, name)
+            path = path[len(f"[{name}]") :] if isinstance(name, int) else path.removeprefix(".")[len(name) :]
+            value = value[name]
+        return place
+
     def _place(self, holder: object, name: str | int) -> tuple[Span, Span]:
         start = Span(self.source, 1)
         return self.places.get((id(holder), name), (start, start))

@@ -220,6 +220,7 @@ class Settings:
         line: where they begin.
         in_order: commands made them, in this order.
         is_file: they are a Compose file with `services:`, not a part of one.
+        text: of such a file, its lines.
     """
 
     line: int
@@ -228,6 +229,7 @@ class Settings:
     networks: dict[str, Any] = field(default_factory=dict)
     in_order: bool = False
     is_file: bool = False
+    text: str = ""
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from iptsim.addresses import Family, address_text
 from iptsim.docker.model.settings import DockerHost
-from iptsim.docker.sources.compose import ON_DEFAULT_BRIDGE, read_services
+from iptsim.docker.sources.compose import ON_DEFAULT_BRIDGE, SettingError, read_services
 from iptsim.docker.sources.files import of_daemon
 from iptsim.docker.sources.host import check_daemon
 from iptsim.docker.sources.started import started
@@ -34,6 +34,7 @@ from iptsim.paste.forms.settings import merged
 from iptsim.paste.pieces import Listed, Settings
 from iptsim.paste.unread_settings import forget_unread
 from iptsim.protocols import protocol_name
+from iptsim.yaml_file import read_document
 
 #: Files of a capture with what a host has besides Docker.
 OWN_FILES = frozenset(
@@ -70,7 +71,15 @@ def host_with(
     unread = forget_unread(settings)
     refused = _without_refused(settings)
     guesses = _assumed_subnets(settings)
-    docker = _docker(settings, source)
+    try:
+        docker = _docker(settings, source)
+    except SettingError as error:
+        composed = [one for one in found if one.is_file]
+        if len(composed) != 1:
+            raise
+        [shown] = composed
+        above = "\n" * (shown.line - 1)
+        raise error.within(read_document(above + shown.text, source, repeats=True)) from None
     host = started(docker, source, namespace, files, own)
     host.namespace.nftables = with_docker(host.namespace.nftables, docker)
     host.assumptions += unread

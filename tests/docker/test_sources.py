@@ -26,6 +26,7 @@ from iptsim.errors import CaptureError, UsageError
 from iptsim.host import load_host
 from iptsim.host.containers import Endpoint, ExposedPort, Link
 from iptsim.host.dockerd import DockerDaemon
+from iptsim.sources import loads_host
 from tests.docker.hosts import FIXTURES, host, plain, saved
 
 
@@ -244,8 +245,21 @@ def test_what_is_wrong_with_a_compose_file(write: Callable[[str, str], str], tex
     path = write("compose.yaml", text)
     with pytest.raises(CaptureError) as caught:
         configured(path)
-    assert str(caught.value).startswith((f"{path}: ", f"{path}:2:1: "))
+    assert str(caught.value).startswith(f"{path}:")
     assert told in str(caught.value)
+
+
+def test_the_place_of_a_wrong_setting(write: Callable[[str, str], str]) -> None:
+    text = 'services:\n  my.web:\n    ports:\n      - "80:80"\n      - "80800:80"\n'
+    with pytest.raises(CaptureError) as caught:
+        configured(path := write("compose.yaml", text))
+    assert str(caught.value) == (
+        f"{path}:5:9: services.my.web.ports[1]: '80800:80': 80800 is not between 1 and 65535\n"
+        '          - "80800:80"\n            ^~~~~~~~~~'
+    )
+    with pytest.raises(CaptureError) as within:
+        loads_host(f"My file:\n\n{text}")
+    assert ":7:9: services.my.web.ports[1]: " in str(within.value)
 
 
 def test_without_pyyaml_the_extra_is_named(

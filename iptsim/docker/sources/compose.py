@@ -26,7 +26,7 @@ from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import complaint
 from iptsim.languages import Text, message, text_of
 from iptsim.reading import brief
-from iptsim.yaml_file import read_yaml
+from iptsim.yaml_file import Document, read_document
 
 #: Drivers whose containers are in the host's own LAN.
 _BYPASSING = ("macvlan", "ipvlan")
@@ -41,6 +41,26 @@ ON_DEFAULT_BRIDGE = ""
 _ON, _OFF = frozenset({"true", "y", "yes", "on", "1"}), frozenset({"false", "n", "no", "off", "0"})
 
 
+class SettingError(CaptureError):
+    """A setting of a Compose file is invalid.
+
+    Attributes:
+        key: the setting: `services.web.ports[0]`.
+        what: what is wrong.
+    """
+
+    def __init__(self, source: str, key: str, what: Text) -> None:
+        super().__init__(message("{source}: {key}: {what}", source=source, key=key, what=what))
+        self.key, self.what = key, what
+
+    def within(self, document: Document) -> CaptureError:
+        """Return the error with the line of the file, and a caret below the setting, if the file has it."""
+        place = document.value_at(self.key)
+        if place is None:
+            return self
+        return document.error(place, message("{key}: {what}", key=self.key, what=self.what))
+
+
 def read_compose(text: str, source: str) -> DockerHost:
     """Read a Compose file.
 
@@ -50,9 +70,13 @@ def read_compose(text: str, source: str) -> DockerHost:
 
     Raises:
         UsageError: PyYAML is not installed.
-        CaptureError: the file is invalid; the text names the file and the key.
+        CaptureError: the file is invalid; the text names the file, the place and the key.
     """
-    return read_services(interpolated(read_yaml(text, source)), source, DockerDaemon())
+    document = read_document(text, source)
+    try:
+        return read_services(interpolated(document.value), source, DockerDaemon())
+    except SettingError as error:
+        raise error.within(document) from None
 
 
 def read_services(document: Any, source: str, daemon: DockerDaemon, *, in_order: bool = False) -> DockerHost:
@@ -101,8 +125,8 @@ class _Project:
         self.next_port = FIRST_FREE_PORT
         self.containers = 0
 
-    def _error(self, key: str, what: Text) -> CaptureError:
-        return CaptureError(message("{source}: {key}: {what}", source=self.source, key=key, what=what))
+    def _error(self, key: str, what: Text) -> SettingError:
+        return SettingError(self.source, key, what)
 
     def _mapping(self, value: Any, key: str) -> Mapping[str, Any]:
         if not isinstance(value, dict):

@@ -130,6 +130,7 @@ def _compose(lines: list[Line], at: int) -> Segment | None:
         services=document["services"],
         networks=networks if isinstance(networks, dict) else {},
         is_file=True,
+        text="\n".join(texts[:length]),
     )
     pieces: list[Piece] = [settings]
     if error is not None:
