@@ -172,7 +172,7 @@ def _misspelt_option(words: list[str]) -> Refusal | None:
         if not word.startswith("--") or word in _SPELT or words[at - 1] in _WITH_TEXT:
             continue
         near = next((one for one in _MISSPELT if is_slip(word, one)), "")
-        if near:
+        if near and not near.startswith(word):  # getopt_long(3) takes abbreviations
             why = message("there is no option {option}; {near} is probably meant", option=word, near=near)
             return Refusal(why, _put(words, at, near, instead=1))
     return None

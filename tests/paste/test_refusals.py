@@ -70,6 +70,9 @@ REFUSED = [
 ]  # fmt: skip
 #: iptables takes these, or it is unknown what they are.
 TAKEN = [
+    # abbreviations (getopt_long(3)); tried with iptables 1.8.9
+    "-A INPUT -p tcp --dpor 22 -j ACCEPT",
+    "-A INPUT -m state --stat NEW -j ACCEPT",
     "-A INPUT -p tcp --dport=22 -j ACCEPT",
     "-A INPUT -p tcp -m multiport --dport 22,80 -j ACCEPT",
     "-A INPUT -m multiport --dports 22,80 -p tcp -j ACCEPT",
