@@ -255,6 +255,14 @@ def test_icc_off_and_links(text: str) -> None:
         'You should have `"icc": false` in daemon.json.\n',
         'daemon.json has `"icc": false`, and later `"icc": true`.\n',
         'daemon.json never had `"icc": false`.\n',
+        "Do I need icc=false in daemon.json?\n",
+        "Setting icc=false in daemon.json breaks links.\n",
+        'Revert `"icc": false` in daemon.json, and restart Docker.\n',
+        'An answer suggested `"icc": false` in daemon.json.\n',
+        "We set icc=false in daemon.json, then removed it.\n",
+        "I have tried icc=false in daemon.json.\n",
+        'Make sure that daemon.json has `"icc": false`.\n',
+        'According to a guide, a daemon.json with `"icc": false` stops this.\n',
     ],
 )
 def test_what_is_not_said_of_dockerd(text: str) -> None:

@@ -35,7 +35,7 @@ _LISTED = re.compile(
 _SETTING = r"[`\"'{\s]*(?P<key>[a-z0-9-]+)[`\"']?\s*[:=]\s*(?P<value>true|false)\b"
 _IN_FILE = (
     re.compile(
-        r"(?P<before>.{0,300}?\bdaemon\.json[`\"']?\s+(?:now )?(?:has|had|gained|contains|includes|says|shows|with))"
+        r"(?P<before>.{0,300}?\bdaemon\.json[`\"']?\s+(?:now )?(?:has|gained|contains|includes|says|shows))"
         rf"\b{_SETTING}(?P<after>.*)"
     ),
     re.compile(
@@ -44,6 +44,16 @@ _IN_FILE = (
         r"in (?:the |my |our )?[`\"']?(?:/\S*/)?daemon\.json.*)"
     ),
 )
+#: Who says that a setting is in the file, rather than that it could be; and words that it is not there, or no longer.
+_STATED = re.compile(
+    r"\bdaemon\.json\b|\b(?:I|we|dockerd?)\b.{0,60}\b(?:have|has|set|use|added|put|runs?|running)\b", re.IGNORECASE
+)
+_ADVISED = re.compile(
+    r"\b(?:you|tried|tested|to (?:set|use|add|put|have)|make sure|ensure|verify|check"
+    r"|(?:an)?other (?:host|server|machine))\b",
+    re.IGNORECASE,
+)
+_NO_LONGER = re.compile(r"[^.]*\?|.*\b(?:remov|delet|revert|undid|undone)", re.IGNORECASE)
 _TRIED = re.compile(r"\b(?:tr(?:y|ied|ying)|tested|when)\b", re.IGNORECASE)
 _OPTION = re.compile(r"--[a-z0-9-]+=(?:true|false)\b")
 #: What the first line of such options has in it.
@@ -127,11 +137,18 @@ def _told(text: str) -> dict[str, Any] | None:
         return None
     for pattern in _IN_FILE:
         found = pattern.fullmatch(text[:1000])
-        if found is None or found["key"] not in SETTINGS or NOT_SO.search(found["before"]):
+        if found is None or found["key"] not in SETTINGS or not _is_stated(found["before"], found["after"]):
             continue
         if not re.search(_SETTING.replace("?P<key>", "").replace("?P<value>", ""), found["after"]):
             return {found["key"]: found["value"] == "true"}
     return None
+
+
+def _is_stated(before: str, after: str) -> bool:
+    """Return whether a sentence around a setting states it: it does not ask, advise, or say that it was removed."""
+    before = re.split(r"[.?!]\s", before)[-1]
+    untrue = NOT_SO.search(before) or _ADVISED.search(before) or _NO_LONGER.match(after.replace(".json", ""))
+    return _STATED.search(before) is not None and not untrue
 
 
 def _as_file(options: dict[str, Any]) -> dict[str, Any]:
