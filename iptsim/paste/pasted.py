@@ -190,9 +190,10 @@ def _appended(rules: Sequence[Rules]) -> Iterable[tuple[int, str]]:
 
 
 def _uncreated(rules: Sequence[Rules]) -> Iterator[UncreatedChain]:
-    """Yield the chains that commands add rules to before they create them, if ever, though they create others.
+    """Yield the chains that commands add rules to but never create, though they create others.
 
-    A text in which no command creates a chain may be a part of a script.
+    A text in which no command creates a chain may be a part of a script; one that creates a chain by a variable, as a
+    loop or function does, may create any.
     """
     known, added = set[tuple[str, str | None]](), dict[tuple[str, str], CommandItem]()
     creates = False
@@ -201,10 +202,14 @@ def _uncreated(rules: Sequence[Rules]) -> Iterator[UncreatedChain]:
             if isinstance(item, ChainItem):
                 known.add((piece.table, item.name))
             elif isinstance(item, CommandItem) and item.letter == "N":
+                if "$" in (item.chain or ""):
+                    return
                 creates = True
                 known.add((piece.table, item.chain))
+            elif isinstance(item, CommandItem) and item.letter == "E":
+                known.update((piece.table, name) for name in item.texts[2:3])
             elif isinstance(item, CommandItem) and item.letter in ("A", "I") and item.chain is not None:
                 added.setdefault((piece.table, item.chain), item)
     for (table, name), item in added.items() if creates else ():
-        if (table, name) not in known and name not in BUILTIN_CHAINS.get(table, ()):
+        if (table, name) not in known and name not in BUILTIN_CHAINS.get(table, ()) and "$" not in name:
             yield UncreatedChain(name, table, item.line, item.text.strip())

@@ -503,6 +503,9 @@ def test_a_route_rule_of_ufw_behind_dockers(tmp_path: Path) -> None:
         ("iptables -N web\niptables -N weeb", False),
         ("iptables -A web -p tcp --dport 80 -j ACCEPT", False),  # part of a script
         ("-P INPUT ACCEPT\n-N weeb\n-A weeb -j RETURN\niptables -N web", False),
+        ("iptables -N web\niptables -E web weeb", False),
+        ("iptables -N all\nfor one in web weeb; do\n  iptables -N $one\ndone", False),
+        ("iptables -N all\nmake() {\n  iptables -N $1\n}\nmake weeb", False),
     ],
 )
 def test_a_chain_that_no_command_creates(first: str, found: bool, tmp_path: Path) -> None:
@@ -510,6 +513,10 @@ def test_a_chain_that_no_command_creates(first: str, found: bool, tmp_path: Path
     findings = lint(tmp_path, text)
     assert ("uncreated-chain" in findings) is found
     assert not found or "weeb" in str(findings["uncreated-chain"].title)
+
+
+def test_a_chain_that_a_variable_names_may_be_any(tmp_path: Path) -> None:
+    assert "uncreated-chain" not in lint(tmp_path, "iptables -N web\niptables -A $CHAIN -j DROP\n")
 
 
 @pytest.mark.parametrize(

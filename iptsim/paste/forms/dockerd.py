@@ -46,7 +46,8 @@ _IN_FILE = (
 )
 #: Who says that a setting is in the file, rather than that it could be; and words that it is not there, or no longer.
 _STATED = re.compile(
-    r"\bdaemon\.json\b|\b(?:I|we|dockerd?)\b.{0,60}\b(?:have|has|set|use|added|put|runs?|running)\b", re.IGNORECASE
+    r"\bdaemon\.json\b|\b(?:I|we|dockerd?)\b.{0,60}\b(?:have|has|set|use|added|put|runs?|running)\b",
+    re.IGNORECASE,
 )
 _ADVISED = re.compile(
     r"\b(?:you|tried|tested|to (?:set|use|add|put|have)|make sure|ensure|verify|check"
