@@ -92,8 +92,17 @@ _PERMANENT = re.compile(
     rf"{_AT}(?P<command>firewall-cmd\s(?=[^;&|#]*\s?--permanent\b)(?=[^;&|#]*--(?:add|remove|change|set-target)\b)[^;&|#`]*)"
 )
 _LOADS = re.compile(
-    r"--(?:complete-)?reload\b|\bre-?(?:load|start|boot)(?:ed|s|ing)?\b|--runtime-to-permanent", re.IGNORECASE
+    r"--(?:complete-)?reload\b|\bre-?(?:load|start|boot)(?:ed|s|ing)?\b|(?:\bstart|--now)\s+firewalld\b"
+    r"|--runtime-to-permanent",
+    re.IGNORECASE,
 )
+_SEPARATED = re.compile(r"&&|[;|]")
+#: What a listing of a zone shows, or a rule that firewalld made of it.
+_LISTS = re.compile(
+    r"\s*(?:(?:interfaces|sources|services|ports|protocols|forward-ports|source-ports):\s|rule\s|\d+(?:-\d+)?/\w+\b"
+    r"|-A IN_)"
+)
+_VALUE = re.compile(r"--add-[\w-]+[=\s][\"']?([\w.:-]+)")
 
 
 def not_loaded(lines: Iterable[Line]) -> Iterator[Reload]:
@@ -104,14 +113,24 @@ def not_loaded(lines: Iterable[Line]) -> Iterator[Reload]:
     """
     found: list[Reload] = []
     running = set[str]()
+    lists_permanent = False
     for line in lines:
-        if _LOADS.search(line.text):
+        loads = _LOADS.search(line.text) is not None
+        if loads or (not lists_permanent and _shows(line.text, found)):
             found = []
-        elif (match := _PERMANENT.search(line.text)) is not None:
-            found.append(Reload(line.number, match["command"].strip()))
-        elif "firewall-cmd" in line.text:
-            running.add(_options(line.text))
+        for part in _SEPARATED.split(line.text) if "firewall-cmd" in line.text else ():
+            lists_permanent = "--permanent" in part and re.search(r"--(?:list|info)-", part) is not None
+            if (match := _PERMANENT.search(part)) is not None and not loads:
+                found.append(Reload(line.number, match["command"].strip()))
+            elif "firewall-cmd" in part and "--permanent" not in part:
+                running.add(_options(part))
     yield from (one for one in found if _options(one.command) not in running)
+
+
+def _shows(text: str, changes: Iterable[Reload]) -> bool:
+    """Return whether a line lists what one of the changes adds, so that they have been loaded."""
+    words = set(re.findall(r"[\w.:-]+", text)) if _LISTS.match(text) else set[str]()
+    return any(value in words for one in changes for value in _VALUE.findall(one.command))
 
 
 def _options(text: str) -> str:

@@ -150,3 +150,32 @@ def test_a_permanent_change_counts_once_it_is_loaded(below: str, expected: str, 
     text = f"firewall-cmd --permanent --zone=public --add-port=8443/tcp\n\n{below}"
     assert verdict(text, src="203.0.113.9", dport=8443) == expected
     assert ("permanent-not-loaded" in lint(tmp_path, text)) is (expected == "DEPENDS")
+
+
+@pytest.mark.parametrize(
+    ("below", "found"),
+    [
+        ("# firewall-cmd --list-all\npublic (active)\n  target: default\n  ports: 22/tcp 8443/tcp\n", False),
+        ("# firewall-cmd --list-ports\n8443/tcp\n", False),
+        ("# firewall-cmd --permanent --list-ports\n8443/tcp\n", True),
+        ("# firewall-cmd --list-all\npublic (active)\n  target: default\n  ports: 22/tcp\n", True),
+        ("# iptables -S IN_public_allow\n-A IN_public_allow -p tcp -m tcp --dport 8443 -j ACCEPT\n", False),
+    ],
+)
+def test_a_listing_shows_whether_a_permanent_change_was_loaded(
+    below: str, found: bool, tmp_path: Path
+) -> None:
+    """firewall-cmd(1): without --permanent, the options list what runs."""
+    text = f"# firewall-cmd --permanent --add-port=8443/tcp\nsuccess\n{below}"
+    assert ("permanent-not-loaded" in lint(tmp_path, text)) is found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "firewall-cmd --add-port=8443/tcp && firewall-cmd --permanent --add-port=8443/tcp\n",
+        "firewall-cmd --permanent --add-port=8443/tcp; firewall-cmd --add-port=8443/tcp\n",
+    ],
+)
+def test_a_permanent_change_and_the_running_one_in_one_line(line: str, tmp_path: Path) -> None:
+    assert "permanent-not-loaded" not in lint(tmp_path, line)
