@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from iptsim.addresses import Family, parse_address
+from iptsim.addresses import Family, address_text, parse_address
 from iptsim.extensions.hidden import SHOW, Hidden, HiddenAddress
 from iptsim.extensions.values import NETWORK
 from iptsim.languages import Message, message
@@ -80,8 +80,12 @@ def address_option(flag: str, text: str, family: Family) -> tuple[list[str], Hid
     if redacted is not None:
         address, mask = redacted
         if slash and length.isdecimal() and int(length) < 32:
-            mask &= 0xFFFFFFFF << (32 - int(length)) & 0xFFFFFFFF
+            prefix = 0xFFFFFFFF << (32 - int(length)) & 0xFFFFFFFF
+            mask &= prefix
             address &= mask
+            if mask == prefix and mask:  # only bytes that do not matter are redacted: 172.18.x.x/16
+                words[-1] = f"{address_text(4, address)}/{length}"
+                return words, None
         return [], HiddenAddress(
             words=shown,
             reason=message("the redacted bytes of {address}", address=bare),

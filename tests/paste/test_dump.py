@@ -57,6 +57,19 @@ def test_a_redacted_address_is_known_as_far_as_it_is_shown() -> None:
     assert verdict(negated, src="8.8.8.8", **question) == "ACCEPT"
 
 
+def test_a_redacted_prefix_is_known_if_all_of_its_bits_are_shown() -> None:
+    """The bytes behind the prefix do not matter: the bridge has this subnet, whose packets come in there."""
+    text = (
+        "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 172.18.x.x/16 ! -o br-0123456789ab -j MASQUERADE\nCOMMIT\n"
+        "*filter\n:FORWARD DROP [0:0]\n-A FORWARD -i br-0123456789ab -j ACCEPT\n"
+        "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n"
+    )
+    question = {"from": "172.18.0.5", "to": "198.51.100.7", "dport": 80}
+    assert verdict(text, **question) == "ACCEPT"
+    # of a longer prefix, bits are redacted
+    assert verdict(text.replace("x.x/16", "x.x/24"), **question) != "ACCEPT"
+
+
 @pytest.mark.parametrize(
     ("line", "shown"),
     [
