@@ -10,7 +10,7 @@ from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation.places import place_of
 from iptsim.extensions.values import Network
-from iptsim.extensions.verdicts import DECIDING
+from iptsim.extensions.verdicts import BLOCKING, DECIDING
 from iptsim.findings.finding import Finding, of_line, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_if
@@ -198,7 +198,8 @@ def _alias(family: Family, rule: Rule, name: str) -> Finding:
 def zero_addresses(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, last rules of a chain for the address 0.0.0.0 or ::, which no usual packet has.
 
-    Before others, such a rule may well be meant: it drops spoofed sources, or accepts those of DHCP.
+    Before others, or behind rules that block other sources or destinations, such a rule may well be meant: it drops
+    spoofed packets, or accepts those of DHCP.
     """
     for family in scene.families if scene.is_pasted else ():
         for chain in scene.table(family, "filter").chains.values():
@@ -207,8 +208,15 @@ def zero_addresses(scene: Scene) -> Iterator[Finding]:
                 continue
             network = next(filter(None, (rule.parameters.source, rule.parameters.destination)), None)
             single = network is not None and not network.address and network.mask == (1 << BITS[family]) - 1
-            if network is not None and single and not rule.matches:
+            listed = rule.target_name in BLOCKING and any(map(_blocks_addresses, chain.rules[-2:-1]))
+            if network is not None and single and not rule.matches and not listed:
                 yield _zero_address(family, rule, network)
+
+
+def _blocks_addresses(rule: Rule) -> bool:
+    """Return whether a rule blocks the packets of some addresses, as each one of a list does."""
+    parameters = rule.parameters
+    return rule.target_name in BLOCKING and (parameters.source or parameters.destination) is not None
 
 
 def _zero_address(family: Family, rule: Rule, network: Network) -> Finding:

@@ -516,3 +516,9 @@ def test_an_address_of_zeros_is_not_any_address(rule: str, found: bool, tmp_path
     assert not found or "iptables -R INPUT 2 -s 0.0.0.0/0 -j DROP" in str(findings["zero-address"])
     # before others, it is one of the sources that nobody should have
     assert "zero-address" not in lint(tmp_path, f"{text}iptables -A INPUT -p tcp --dport 22 -j ACCEPT\n")
+
+
+def test_the_unspecified_address_in_a_list_of_blocked_sources(tmp_path: Path) -> None:
+    """RFC 1122, 3.2.1.3: no packet may arrive from it; without -s, the rule would drop everything."""
+    text = "iptables -A INPUT -s 127.0.0.0/8 -j DROP\niptables -A INPUT -s 0.0.0.0 -j DROP\n"
+    assert "zero-address" not in lint(tmp_path, text)
