@@ -17,7 +17,7 @@ _SIZE = r"(?P<size>\d{3,4})\b(?!\.\d)"
 _TOLD = (
     re.compile(
         rf"\bMTU(?: value)? (?:of|on|for) (?:the |my )?[`'\"*]*(?P<name>{_LINK})[`'\"*]*{_KIND}"
-        rf"(?: (?:is|was)(?: set to)?| ?[=:]) ?{_SIZE}",
+        rf"(?: (?:is|was)(?: set to)?| to| ?[=:]) ?{_SIZE}",
         re.IGNORECASE,
     ),
     re.compile(
@@ -29,6 +29,10 @@ _TOLD = (
 #: The option of a bridge network, or of dockerd; not that of a link in the JSON of `ip`.
 _OF_DOCKER = re.compile(
     rf"^(?!.*\"ifname\").*(?:\bcom\.docker\.network\.driver\.|\")mtu[\"']?\s*:\s*[\"']?{_SIZE}"
+)
+#: Interfaces of containers have the names of the host's cards.
+_IN_CONTAINER = re.compile(
+    r"\b(?:in|inside|within|of) (?:(?:an?|the|my|each|docker) )*containers?\b", re.IGNORECASE
 )
 #: The size where nothing sets another one (moby: DefaultNetworkMtu).
 _DEFAULT = 1500
@@ -53,7 +57,9 @@ def narrow_link(lines: Iterable[Line]) -> NarrowLink | None:
             name = re.sub(r"^(?:my|our|the) ", "", found["name"], flags=re.IGNORECASE)
             if name.startswith("docker"):
                 of_docker.append(int(found["size"]))
-            elif int(found["size"]) >= _SMALLEST:
+            elif int(found["size"]) >= _SMALLEST and not (
+                name.startswith("eth") and _IN_CONTAINER.search(text)
+            ):
                 links.append((int(found["size"]), name, line))
     if not mentions or not links:
         return None

@@ -93,6 +93,8 @@ def test_a_sentence_tells_a_smaller_link(text: str, title: str) -> None:
         'In Docker, large pages never load. The MTU of eth0 is 1450, and daemon.json has\n  "mtu": 1450\n',
         'In Docker, large pages never load.\n{"ifname": "wg0", "mtu": 1420}\n',
         "In Docker, the MTU of docker0 is 1400.",
+        "In Docker, large pages never load. Inside the container eth0 has MTU 1400.",
+        "I set the MTU on docker0 to 1400, as the MTU of ppp0 is 1400.",
     ],
 )
 def test_no_smaller_link_in_sentences(text: str) -> None:
