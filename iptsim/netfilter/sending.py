@@ -14,7 +14,7 @@ from iptsim.netfilter.ip_input import receive, receive_from_outside
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.steps import Delivery
-from iptsim.netfilter.trace import Leg
+from iptsim.netfilter.trace import Leg, Sent
 from iptsim.packet import Packet
 from iptsim.protocols import ICMP
 from iptsim.question.places import InContainer, OnHost, Origin, Outside
@@ -112,7 +112,35 @@ def _out_of_container(run: Run, leg: Leg, container: Container, packet: Packet, 
     port = _host_side(host, container, device, endpoint)
     if port is None:
         return Outcome("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet, device))
+    if (
+        run.kernel.choices.sent == Sent()
+        and (unanswered := _unanswered(run, packet, port, outcome)) is not None
+    ):
+        return unanswered
     return receive(run.kernel, packet, port, outcome.next_hop)
+
+
+def _unanswered(run: Run, packet: Packet, port: str, sent: Outcome) -> Outcome | None:
+    """Drop what a container cannot send because the host does not answer its ARP request for the gateway.
+
+    arp_process (net/ipv4/arp.c) routes the request as a packet to the gateway, so strict rp_filter may drop it.
+    Measured. A reply needs no request: the container knows the MAC address from the host's own one.
+    """
+    namespace, gateway = run.host.namespace, sent.next_hop or packet.dst
+    interface = namespace.interfaces.get(port)
+    device = (interface.master if interface is not None else None) or port
+    if packet.family == 6 or packet.pkttype != "unicast" or not namespace.has_address(4, gateway):
+        return None
+    if fib.source_problem(namespace, packet.src, gateway, device) != "rp_filter":
+        return None
+    note = message(
+        "the host does not answer ARP requests for {gateway} (rp_filter), because the route from there back to {source}"
+        " does not leave by {interface}",
+        gateway=address_text(4, gateway),
+        source=address_text(4, packet.src),
+        interface=device,
+    )
+    return run.kernel.drop("rp-filter", note)
 
 
 def _has_no_way_out(run: Run, origin: Outside, packet: Packet) -> bool:
