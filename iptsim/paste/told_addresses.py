@@ -47,6 +47,10 @@ _CONNECTED = re.compile(
     r"(?:\bhttps?://|\b(?:curl|wget|telnet|nc|ncat)\s(?:[^|#;]*?\s)?)"
     r"(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?::|\s+)(?P<port>\d{2,5})\b(?!\.\d)"
 )
+#: Behind an address: it is on a machine that is not the host.
+_ANOTHER = re.compile(
+    r"(?<!from )\b(?:an)?other (?:host|server|machine|computer|pc|nas|device)\b", re.IGNORECASE
+)
 #: A published port of the host in a Compose file or behind -p: 8080:80, 127.0.0.1:8080:80/tcp.
 _PUBLISHED = re.compile(r"(?:^|:)(\d{1,5}):\d")
 #: An interface with its address: "eth1: 192.168.0.1", "the tun0 has ip 10.8.0.1", "eth0 (LAN, 10.1.1.1/24)".
@@ -108,7 +112,12 @@ def address_of_published(
     }
     ports |= {port.host_port for one in listed for port in published_ports(one)}
     texts = [line.text[:500] for line in lines] if ports else []
-    ends = (end for text in texts for end in _CONNECTED.finditer(text) if int(end["port"]) in ports)
+    ends = (
+        end
+        for text in texts
+        for end in _CONNECTED.finditer(text)
+        if int(end["port"]) in ports and not _ANOTHER.search(text, end.end())
+    )
     named = {end["address"] for end in ends if is_address(end["address"]) and not _is_docker(end["address"])}
     known = map(ip_address, named)
     own = {one for one in known if one.is_private and not (one.is_loopback or one.is_unspecified)}

@@ -66,6 +66,8 @@ def test_a_sentence_tells_the_address_of_the_host(sentence: str, known: bool) ->
         ("curl http://192.168.7.20:8080 fails, http://192.168.7.30:8080 works", False),
         ("curl http://192.168.7.20:80 fails", False),  # a port that is not published
         ("the image is at http://198.51.100.20:8080", False),
+        ("curl http://192.168.7.20:8080 from another machine times out", True),
+        ("it passes requests on to http://192.168.7.20:8080 on another machine", False),
     ],
 )
 def test_published_ports_tell_the_address_of_the_host(sentence: str, known: bool) -> None:
