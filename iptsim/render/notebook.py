@@ -410,7 +410,11 @@ def _step(step: Step | None) -> Piece:
 def _outcome(outcome: Outcome) -> Piece:
     if not outcome.verdict:
         return message("cannot be checked")
-    return [badge(outcome.verdict), message(" at {place}", place=outcome.at) if outcome.at else None]
+    return [
+        badge(outcome.verdict),
+        message(" at {place}", place=outcome.at) if outcome.at else None,
+        message(", no reply") if outcome.unanswered else None,
+    ]
 
 
 @_content.register
