@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -36,11 +37,11 @@ from iptsim.paste.unread_settings import forget_unread
 from iptsim.protocols import protocol_name
 from iptsim.yaml_file import read_document
 
-#: Files of a capture with what a host has besides Docker.
+#: Files of a capture with what a host has besides Docker's rules and containers.
 OWN_FILES = frozenset(
     {
         *("ip-addr.json", "ip-link.json", "ip-neigh.json", "ip-route.json", "ip6-route.json"),
-        *("ip-rule.json", "ip6-rule.json", "sysctl.txt", "ss.txt"),
+        *("ip-rule.json", "ip6-rule.json", "sysctl.txt", "ss.txt", "docker-version.txt"),
     }
 )
 
@@ -80,6 +81,9 @@ def host_with(
         [shown] = composed
         above = "\n" * (shown.line - 1)
         raise error.within(read_document(above + shown.text, source, repeats=True)) from None
+    version = dockerd_options.engine_version(files.get("docker-version.txt", b"").decode())
+    with suppress(ValueError):  # the rules of some versions are unknown
+        docker = docker.with_engine(re.split(r"[^\d.]", version or "")[0])
     host = started(docker, source, namespace, files, own)
     host.namespace.nftables = with_docker(host.namespace.nftables, docker)
     host.assumptions += unread

@@ -6,6 +6,7 @@ import pytest
 
 import iptsim
 from iptsim.addresses import parse_address
+from iptsim.dump.rule import Jump
 from iptsim.findings import lint
 from iptsim.host.model import Host
 
@@ -121,3 +122,23 @@ def test_containers_were_used_after_the_rules_were_replaced(later: str, found: b
     """A restart of Docker mends it (https://docs.docker.com/engine/network/packet-filtering-firewalls/)."""
     text = f"$ systemctl start docker\n$ docker run --rm busybox true\n$ systemctl restart iptables\n{later}"
     assert ("docker-rules-flushed" in {one.code for one in lint(read(text))}) is found
+
+
+@pytest.mark.parametrize(
+    ("version", "chain"),
+    [
+        ("20.10.24+dfsg1", "DOCKER-ISOLATION-STAGE-1"),
+        ("28.5.1", "DOCKER-FORWARD"),
+        # its rules are unknown; those of another one are assumed
+        ("17.06.0", "DOCKER-FORWARD"),
+    ],
+)
+def test_rules_that_a_text_does_not_show_are_those_of_its_version(version: str, chain: str) -> None:
+    """Docker 28 was the first one with the chain DOCKER-FORWARD (moby 28.0.0)."""
+    text = (
+        f"# docker --version\nDocker version {version}, build 1\n# docker run -d --name web -p 80:80 nginx\n"
+    )
+    host = read(text)
+    forward = host.rulesets[4].tables["filter"].chains["FORWARD"].rules
+    assert chain in {rule.target.chain for rule in forward if isinstance(rule.target, Jump)}
+    assert iptsim.explain(host, "internet", "host:80").verdict == "ACCEPT"
