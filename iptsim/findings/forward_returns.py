@@ -28,7 +28,10 @@ from iptsim.host.docker_defaults import DOCKER0
 from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.passages import shell
+from iptsim.protocols import UDP
 
+#: UDP ports of protocols without replies: wake-on-LAN, SNMP traps, syslog, NetFlow, IPFIX and sFlow (IANA).
+_WITHOUT_REPLIES = frozenset({9, 162, 514, 2055, 4739, 6343})
 _MASQUERADING = ("MASQUERADE", "SNAT", "NETMAP")
 
 
@@ -142,6 +145,9 @@ def one_direction(scene: Scene) -> Iterator[Finding]:
             shown = _named_by(scene, family, rule)
             deciding = shown.trace.legs[0].deciding if shown is not None else None
             if shown is None or deciding is None or deciding.rule is not rule:
+                continue
+            request = shown.trace.legs[0].packet
+            if request.proto == UDP and request.dport in _WITHOUT_REPLIES:
                 continue
             if (step := blocked_in_forward(shown)) is not None:
                 yield _one_direction(scene, family, rule, step, shown)

@@ -243,7 +243,7 @@ def _shared(family: Family, counting: dict[int, Rule], limiting: Rule) -> Findin
     return Finding(
         "recent-list-shared",
         message(
-            "Connections to ports {ports} are counted together: their rules of recent name no list.",
+            "Connections to ports {ports} are counted together: their rules of recent use the list DEFAULT.",
             ports=message_joined(", ", ports),
         ),
         (*map(of_rule, list(counting.values())[:SHOWN]), of_rule(limiting)),

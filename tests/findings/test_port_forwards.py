@@ -285,6 +285,8 @@ def test_a_port_forward_that_forward_blocks(rules: str, found: bool, tmp_path: P
         ("-s 10.66.0.8 -p tcp --dport 3389", True),
         ("-d 10.66.0.8 -p tcp --dport 3389", True),
         ("-p tcp --dport 3389", False),  # which machines it is for is not shown
+        ("-d 10.66.0.8 -p udp --dport 53", True),
+        ("-d 10.66.0.8 -p udp --dport 514", False),  # nobody replies to syslog
     ],
 )
 def test_a_rule_of_forward_for_one_direction(rule: str, found: bool, tmp_path: Path) -> None:

@@ -13,9 +13,7 @@ from iptsim.languages import message
 low = partial(Kind, "low")
 #: What each code means.
 KINDS: dict[str, Kind] = {
-    "recent-list-shared": low(
-        message("Rules of recent for several ports count in the same list, as none of them names one.")
-    ),
+    "recent-list-shared": low(message("Rules of recent for several ports count in the same list, DEFAULT.")),
     "bans-behind-accepted": low(
         message(
             "In a pasted text: a rule accepts a port from everybody before another one blocks a single address."
