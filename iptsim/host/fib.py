@@ -242,8 +242,15 @@ def _type_by_route(namespace: Namespace, address: int, interface: str | None) ->
 
 def is_broadcast_on(namespace: Namespace, interface: str, address: int) -> bool:
     """Return whether machines on the link of an interface send to an IPv4 address by broadcast (arp_constructor)."""
-    found = _local_route(namespace, Flow(address, oif=interface))
-    return address == LIMITED_BROADCAST or (found is not None and found.route.type == "broadcast")
+    if address == LIMITED_BROADCAST:
+        return True
+    key = ("broadcast", interface, address)
+    known: bool | None = namespace.cache.get(key)
+    if known is None:
+        found = _local_route(namespace, Flow(address, oif=interface))
+        known = found is not None and found.route.type == "broadcast"
+        _keep(namespace, key, known)
+    return known
 
 
 def _local_route(namespace: Namespace, flow: Flow) -> Found | None:

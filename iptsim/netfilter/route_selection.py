@@ -95,11 +95,11 @@ def _compare(kernel: Kernel, packet: Packet) -> Packet:
     Returns:
         The packet to look up a route for: a port that the kernel picks at random is one of those decided on.
     """
-    picked = [key for key in PICKED if packet.has_random(key)]
-    if kernel.company is None and isinstance(packet.mark, int) and not picked:
-        return packet
     rules = own_rules(kernel.namespace, packet.family)
     if rules is None:
+        return packet
+    picked = [key for key in PICKED if packet.has_random(key)]
+    if kernel.company is None and isinstance(packet.mark, int) and not picked:
         return packet
     if kernel.company is not None:
         kernel.company.routed(packet, rules)
