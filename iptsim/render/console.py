@@ -7,15 +7,17 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from iptsim.errors import printable
 from iptsim.languages import say
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 #: Width of a plain text for tickets, in columns.
 PLAIN_WIDTH = 78
