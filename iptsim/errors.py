@@ -49,16 +49,20 @@ def pointed(message: object, span: Span, text: str = "", hint: object = "") -> s
     """Return the text of an error, with the source line and a caret below the place."""
     lines = [printable(f"{span}: {message}")]
     if text:
-        # a window of the line around the place
-        first = max(0, span.start - CONTEXT // 2)
-        shown = text[first : first + CONTEXT]
-        lead = printable(shown[: span.start - first])
-        marked = printable(shown[span.start - first : max(span.end, span.start + 1) - first])
-        lines.append(f"    {printable(shown)}")
-        lines.append("    " + " " * len(lead) + "^" + "~" * (len(marked) - 1))
+        lines += marked_line(text, span.start, span.end)
     if hint:
         lines.append(f"  {printable(hint)}")
     return "\n".join(lines)
+
+
+def marked_line(text: str, start: int, end: int) -> list[str]:
+    """Return a line as an error shows it, and a caret below the columns from `start` to before `end`."""
+    # a window of the line around the place
+    first = max(0, start - CONTEXT // 2)
+    shown = text[first : first + CONTEXT]
+    lead = printable(shown[: start - first])
+    marked = printable(shown[start - first : max(end, start + 1) - first])
+    return [f"    {printable(shown)}", "    " + " " * len(lead) + "^" + "~" * (len(marked) - 1)]
 
 
 class IptsimError(Exception):

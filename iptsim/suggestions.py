@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from iptsim.languages import Message, Text, message, message_joined
 
@@ -46,15 +46,31 @@ def is_slip(word: str, meant: str) -> bool:
     return any(one == shorter and longer[at] in longer[at + 1 : at + 2] for at, one in enumerate(lacking))
 
 
+def slip_of(word: str, known: Iterable[str]) -> str:
+    """Return the first of some known words that a word is a slip of, see :func:`is_slip`; "" if it is none.
+
+    >>> slip_of("ACCPET", ["DROP", "ACCEPT"])
+    'ACCEPT'
+    """
+    return next((one for one in known if is_slip(word, one)), "")
+
+
 def did_you_mean(word: object, known: Iterable[str], likeness: float = 0.6, *, before: str = "") -> Text:
     """Return a hint with the most similar known word, after the text `before`; "" if none is similar."""
     near = nearest(word, known, likeness)
     return message("did you mean {near}?", near=before + near) if near else ""
 
 
-def choose_from(fault: Text, word: object, known: Iterable[str], choices: Text) -> Message:
-    """Return an error followed by the most similar known word, if any, and by what can be chosen instead."""
-    near = nearest(word, known)
+def choose_from(fault: Text, word: object, known: Collection[str], choices: Text = "") -> Message:
+    """Return an error followed by the most similar known word, if any, and by what can be chosen instead.
+
+    Args:
+        fault: what is wrong.
+        word: the wrong word.
+        known: the known words.
+        choices: what can be chosen, if not just the known words.
+    """
+    near, choices = nearest(word, known), choices or ", ".join(known)
     if near:
         return message(
             "{fault}; did you mean {near}? Choose from: {choices}", fault=fault, near=near, choices=choices

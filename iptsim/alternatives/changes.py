@@ -20,13 +20,13 @@ from iptsim.docker.sources.host import docker_host
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain, Ruleset
-from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError, printable
+from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError, marked_line, printable
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.host.namespace import BRIDGE_NF
 from iptsim.host.unknown_parameters import USUAL
 from iptsim.languages import message, text_of
-from iptsim.suggestions import is_slip
+from iptsim.suggestions import slip_of
 
 _SYSCTL = re.compile(r"[\w./-]+")
 #: The value of a kernel parameter that is a number, or several of them.
@@ -149,8 +149,7 @@ def _sysctl(host: Host, value: str, family: Family) -> Host:
         raise ValueError(message("expected NAME=VALUE, such as net.ipv4.ip_forward=0"))
     name, text = name.strip(), text.strip()
     known = {*USUAL, *host.namespace.sysctls}
-    near = next((one for one in known if is_slip(name, one)), "") if name not in known else ""
-    if near:
+    if name not in known and (near := slip_of(name, sorted(known))):
         raise ValueError(message("unknown kernel parameter; did you mean {near}?", near=near))
     present = host.namespace.sysctl(name, "0")
     if _NUMBERS.fullmatch(present) and not _NUMBERS.fullmatch(text):
@@ -282,10 +281,9 @@ def _at_rule(error: DumpSyntaxError, added: str) -> str:
         added: what precedes the rule in that line.
     """
     lines = [printable(error.message)]
-    start = error.span.start - len(added)
+    start, end = error.span.start - len(added), error.span.end - len(added)
     if start >= 0:
-        rule, size = error.text[len(added) :], max(error.span.end - error.span.start, 1)
-        lines += [f"    {printable(rule)}", f"    {' ' * start}^{'~' * (size - 1)}"]
+        lines += marked_line(error.text[len(added) :], start, end)
     if error.hint:
         lines.append(f"  {printable(error.hint)}")
     return "\n".join(lines)

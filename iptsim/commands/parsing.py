@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
         choices = [*map(str, action.choices or ())]
         if choices and value not in choices:
             fault = message("unknown value {value}", value=repr(value))
-            raise argparse.ArgumentError(action, str(choose_from(fault, value, choices, ", ".join(choices))))
+            raise argparse.ArgumentError(action, str(choose_from(fault, value, choices)))
 
     def reject(self, words: Sequence[str], left: Sequence[str], whole: Callable[[], Parser]) -> NoReturn:
         """End the program with the complaint about arguments that nothing takes.

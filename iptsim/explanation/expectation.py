@@ -23,7 +23,7 @@ def check_expectation(expected: object) -> str:
     """
     if not isinstance(expected, str) or expected not in EXPECTATIONS:
         fault = message("expect: unknown {expected!r}", expected=str(expected)[:40])
-        raise UsageError(choose_from(fault, expected, EXPECTATIONS, ", ".join(EXPECTATIONS)))
+        raise UsageError(choose_from(fault, expected, EXPECTATIONS))
     return expected
 
 

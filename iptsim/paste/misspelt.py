@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from iptsim.host.pasted import MisspeltVariable, QuotedCommand
 from iptsim.paste.lines import Line
-from iptsim.suggestions import is_slip, nearest
+from iptsim.suggestions import nearest, slip_of
 
 _SET = re.compile(
     r"(?:^|[;\s])(?:export\s+|local\s+|readonly\s+|declare\s+)?([A-Za-z_]\w*)=|\bfor\s+([A-Za-z_]\w*)\s+in\b"
@@ -46,8 +46,7 @@ def misspelt_variables(lines: Sequence[Line]) -> Iterator[MisspeltVariable]:
     used = {name for line in code for name in _USED.findall(line.text)}
     unused = sorted(known - used)
     for name in sorted(used - known - set(_perhaps_set(code))) if unused else ():
-        slip = next((one for one in unused if is_slip(name, one)), "")
-        meant = slip or nearest(name, unused, _LIKENESS)
+        meant = slip_of(name, unused) or nearest(name, unused, _LIKENESS)
         line = next(
             (one for one in code if name in _USED.findall(one.text) and _COMMAND.search(one.text)), None
         )

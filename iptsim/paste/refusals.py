@@ -21,7 +21,7 @@ from iptsim.languages import Message, Text, message
 from iptsim.paste.binding import JUMPS
 from iptsim.paste.pieces import CommandItem, RuleItem
 from iptsim.paste.placeholders import is_cut, is_placeholder
-from iptsim.suggestions import is_slip, nearest
+from iptsim.suggestions import is_slip, nearest, slip_of
 
 #: At most this many mistakes of one command are corrected.
 _MOST = 6
@@ -171,7 +171,7 @@ def _misspelt_option(words: list[str]) -> Refusal | None:
     for at, word in enumerate(words):
         if not word.startswith("--") or word in _SPELT or words[at - 1] in _WITH_TEXT:
             continue
-        near = next((one for one in _MISSPELT if is_slip(word, one)), "")
+        near = slip_of(word, _MISSPELT)
         if near and not near.startswith(word):  # getopt_long(3) takes abbreviations
             why = message("there is no option {option}; {near} is probably meant", option=word, near=near)
             return Refusal(why, _put(words, at, near, instead=1))
@@ -191,7 +191,7 @@ def _twice(words: list[str]) -> Refusal | None:
 
 def _protocols(words: list[str]) -> Refusal | None:
     at, value = _protocol(words, len(words))
-    near = next((one for one in ("tcp", "udp", "icmp") if is_slip(value.lower(), one)), "")
+    near = slip_of(value.lower(), ("tcp", "udp", "icmp"))
     if near and words[at] == value:
         why = message("there is no protocol {name}; {near} is probably meant", name=value, near=near)
         return Refusal(why, _put(words, at, near, instead=1))
@@ -395,7 +395,7 @@ def _chain(words: list[str], table: str, chains: Collection[str]) -> Refusal | N
     if upper != name and upper in BUILTIN_CHAINS[table]:
         why = message("there is no chain {name}; it is called {meant}", name=name, meant=upper)
         return Refusal(why, _put(words, 1, upper, instead=1))
-    near = next((one for one in BUILTIN_CHAINS[table] if name.isupper() and is_slip(name, one)), "")
+    near = slip_of(name, BUILTIN_CHAINS[table]) if name.isupper() else ""
     if near:
         why = message("there is no chain {name}; {near} is probably meant", name=name, near=near)
         return Refusal(why, _put(words, 1, near, instead=1))

@@ -100,7 +100,7 @@ def check_chain(text: str, ruleset: Ruleset, table: str, chain: str) -> None:
     if chain not in known:
         fault = message("table {table} has no chain {chain}", table=table, chain=chain)
         with pointing("--chain", text, len(text) - len(chain)):
-            raise UsageError(choose_from(fault, chain, known, ", ".join(known)))
+            raise UsageError(choose_from(fault, chain, known))
 
 
 @contextmanager

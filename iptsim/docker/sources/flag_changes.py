@@ -76,7 +76,7 @@ def unknown_change(name: str, known: Iterable[str]) -> UsageError:
     """Return the error for an unknown change."""
     known = sorted(known)
     fault = message("unknown change {name!r}", name=name)
-    return UsageError(choose_from(fault, name, known, ", ".join(known)))
+    return UsageError(choose_from(fault, name, known))
 
 
 def truth(text: str) -> bool:
