@@ -39,7 +39,8 @@ def depends(trace: Trace) -> Reason:
         step = next((step for leg in trace.legs for step in leg.steps if step.rule is rule), None)
         step = step or Step("", "", rule.table, rule.chain, rule)
     advice = message_sentences(usual_verdict(trace), _advice(hinges, trace.legs[0].packet.family))
-    text, more = _on(hinges), len(hinge_texts(hinges)) - _SHOWN
+    texts = hinge_texts(hinges)
+    text, more = _on(texts), len(texts) - _SHOWN
     if more > 0:
         text = message("It depends on {on}, and {count} more.", on=text, count=more)
     else:
@@ -69,17 +70,18 @@ def _rewritten(trace: Trace) -> Reason:
     return Reason(ReasonCode.NFT_CHAIN, message_sentences(text, unknown), step, leg)
 
 
-def _on(hinges: Sequence[Decision]) -> Text:
-    """Return what a verdict or a destination depends on."""
-    return message_joined("; on ", hinge_texts(hinges)[:_SHOWN])
+def _on(texts: Sequence[Text]) -> Text:
+    """Return what a verdict or a destination depends on, in one phrase."""
+    return message_joined("; on ", texts[:_SHOWN])
 
 
 def hinge_texts(hinges: Sequence[Decision]) -> list[Text]:
     """Return what is undecided, each as a phrase that follows "depends on"; rules that are not shown in one phrase."""
-    chains = list(dict.fromkeys(place for one in hinges if (place := _unshown_chain(one))))
-    if len(chains) < 2:
-        return list({str(text): text for text in map(_hinge_text, hinges)}.values())
-    texts = [_chains_text(chains), *(_hinge_text(one) for one in hinges if not _unshown_chain(one))]
+    chains = list(dict.fromkeys(filter(None, map(_unshown_chain, hinges))))
+    are_several = len(chains) > 1
+    texts = [_hinge_text(one) for one in hinges if not (are_several and _unshown_chain(one))]
+    if are_several:
+        texts.insert(0, _chains_text(chains))
     return list({str(text): text for text in texts}.values())
 
 
@@ -115,9 +117,10 @@ def destination_text(trace: Trace) -> Text:
     """Return what the destination depends on, if the branches have the same verdict but not the same destination."""
     if not trace.branches:
         return ""
+    on = _on(hinge_texts(trace.hinges))
     if differ_in_source(trace.branches):
-        return message("The source address with which it arrives depends on {on}.", on=_on(trace.hinges))
-    return message("Where it arrives depends on {on}.", on=_on(trace.hinges))
+        return message("The source address with which it arrives depends on {on}.", on=on)
+    return message("Where it arrives depends on {on}.", on=on)
 
 
 def differ_in_source(branches: Sequence[Trace]) -> bool:

@@ -17,15 +17,15 @@ def bypassed(case: Case, step: Step) -> Reason:
 
 
 def _bypass_text(case: Case, step: Step) -> Message:
-    text = message_sentence(step.note)
+    if not step.switched_by:
+        return message_sentence(step.note)
     switch = f"bridge-nf-call-ip{'6' if case.packet.family == 6 else ''}tables"
-    if step.switched_by:
-        text = message(
-            "The bridge {bridge} passes it on like an Ethernet switch; {switch} is off, so iptables never sees it.",
-            bridge=step.switched_by,
-            switch=switch,
-        )
-    drop = case.icc_drop(step.switched_by) if step.switched_by else None
+    text = message(
+        "The bridge {bridge} passes it on like an Ethernet switch; {switch} is off, so iptables never sees it.",
+        bridge=step.switched_by,
+        switch=switch,
+    )
+    drop = case.icc_drop(step.switched_by)
     if drop is None:
         return text
     return message_sentences(

@@ -63,12 +63,12 @@ def source_text(case: Case) -> Text:
             )
     if not is_sent_bare(case.host, case.leg):
         return ""
+    source = address_text(case.packet.family, case.packet.src)
     if "nat" in unseen_tables(case.host.rulesets.values()):
         return message(
             "Table nat is not shown; unless a rule there changes the source, the other side sees {source}.",
-            source=address_text(case.packet.family, case.packet.src),
+            source=source,
         )
-    source = address_text(case.packet.family, case.packet.src)
     if is_unanswered(case.host, case.leg):
         return message(
             "No rule changes its source: the other side sees {source}, a private address. Its reply comes back only if "
