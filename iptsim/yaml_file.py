@@ -83,8 +83,11 @@ class Document:
 
     def error(self, span: Span, what: Text, hint: Text = "") -> FileSyntaxError:
         """Return an error at a place, with the line and a caret."""
-        text = self.lines[span.line - 1] if span.line <= len(self.lines) else ""
-        return FileSyntaxError(what, span, text, hint)
+        return FileSyntaxError(what, span, self.line(span.line), hint)
+
+    def line(self, number: int) -> str:
+        """Return a line, from 1; "" for one after the last."""
+        return self.lines[number - 1] if number <= len(self.lines) else ""
 
     def span(self, mark: Any, end: Any = None) -> Span:
         """Return the place between two marks of PyYAML; only the first line of several."""
@@ -173,14 +176,12 @@ def read_document(text: str, source: str, *, repeats: bool = False) -> Document:
             ) from None
         template = _PROBLEM_TEMPLATES.get(problem or "")
         what = message_of(template) if template else problem or text_of(error)
-        document, place = reader.document, reader.document.span(mark)
-        if any(
-            line[: mark.column + 1].isspace() and "\t" in line for line in document.lines[mark.line :][:1]
-        ):
-            raise document.error(
-                place, message("YAML allows only spaces in front of a line, no tabs")
-            ) from None
-        raise document.error(place, message("not YAML: {error}", error=what)) from None
+        fault = message("not YAML: {error}", error=what)
+        document = reader.document
+        line = document.line(mark.line + 1)
+        if line[: mark.column + 1].isspace() and "\t" in line:
+            fault = message("YAML allows only spaces in front of a line, no tabs")
+        raise document.error(document.span(mark), fault) from None
     return reader.document
 
 
