@@ -9,7 +9,7 @@ from iptsim.addresses import Family
 from iptsim.dump import loads
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
-from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route
+from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route, RoutingRule
 from iptsim.host.nftables import RulesetEntry, read_nftables
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import walk
@@ -103,6 +103,19 @@ def container(name: str, address: str, port: str) -> Container:
         bridge_port=port,
     )
     return Container(name, namespace=inside, endpoints={"br0": endpoint})
+
+
+def add_policy_route(host: Host, rule: RoutingRule, device: str, gateway: str) -> None:
+    """Give a host a rule of `ip rule` between those of the tables local and main, and its table a default route."""
+    first, last = (
+        RoutingRule(family=4, priority=at, table=name) for at, name in ((0, "local"), (32766, "main"))
+    )
+    host.namespace.rules += [first, rule, last]
+    host.namespace.routes.append(
+        Route(
+            family=4, destination=0, prefix_length=0, device=device, gateway=number(gateway), table=rule.table
+        )
+    )
 
 
 def dump(**tables: str) -> str:

@@ -15,10 +15,10 @@ from iptsim.api import explain
 from iptsim.host import load_host
 from iptsim.host.containers import Container, Network, Subnet
 from iptsim.host.model import Host
-from iptsim.host.namespace import Route, RoutingRule
+from iptsim.host.namespace import RoutingRule
 from iptsim.netfilter.trace import Trace
 from tests.kernel.cases import FOLDER, load_case
-from tests.netfilter.hosts import ask, dump, nft_router, number, route_of, router
+from tests.netfilter.hosts import add_policy_route, ask, dump, nft_router, number, route_of, router
 
 SWITCHED = ["filter:FORWARD:1=ACCEPT"]
 
@@ -224,21 +224,8 @@ def test_strict_rp_filter_drops_arp_requests_for_the_gateway(strict: str, steps:
     With the gateway's MAC address set by hand, packets to other machines pass. Replies need no ARP request.
     """
     host = router(dump(filter="-A FORWARD -j ACCEPT"), sysctls={"net.ipv4.conf.all.rp_filter": strict})
-    host.namespace.rules = [
-        RoutingRule(family=4, priority=0, table="local"),
-        RoutingRule(family=4, priority=100, src=number("10.9.0.0"), src_length=24, table="100"),
-        RoutingRule(family=4, priority=32766, table="main"),
-    ]
-    host.namespace.routes.append(
-        Route(
-            family=4,
-            destination=0,
-            prefix_length=0,
-            device="eth0",
-            gateway=number("10.1.0.254"),
-            table="100",
-        )
-    )
+    rule = RoutingRule(family=4, priority=100, src=number("10.9.0.0"), src_length=24, table="100")
+    add_policy_route(host, rule, "eth0", "10.1.0.254")
     trace = ask(host, sender="a", to="10.1.0.7", proto="udp", dport="53", reply=False)
     assert trace.verdict == ("DROP" if steps else "ACCEPT")
     assert steps is None or route_of(trace.legs[0]) == steps

@@ -11,7 +11,7 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import NextHop, Route, RoutingRule
 from iptsim.netfilter.walk import walk
 from iptsim.question.model import Question
-from tests.netfilter.hosts import ask, dump, number, route_of, router
+from tests.netfilter.hosts import add_policy_route, ask, dump, number, route_of, router
 
 ONE_WAY = dump(filter=":FORWARD DROP\n-A FORWARD -o eth1 -j ACCEPT\n-A FORWARD -i eth1 -j ACCEPT")
 OUT = {"in_": "br0", "src": "10.9.0.2", "dst": "198.51.100.7", "reply": False}
@@ -85,15 +85,6 @@ def test_a_packet_comes_in_where_its_answer_would_leave(
 ) -> None:
     """Policy rules see the way back with the packet's own destination as source, its ports swapped."""
     host = router(dump(filter=":INPUT ACCEPT\n:FORWARD ACCEPT"))
-    host.namespace.rules += [
-        RoutingRule(family=4, priority=0, table="local"),
-        RoutingRule(family=4, priority=100, table="7", **rule),
-        RoutingRule(family=4, priority=32766, table="main"),
-    ]
-    host.namespace.routes.append(
-        Route(
-            family=4, destination=0, prefix_length=0, device="eth1", gateway=number("10.2.0.254"), table="7"
-        )
-    )
+    add_policy_route(host, RoutingRule(family=4, priority=100, table="7", **rule), "eth1", "10.2.0.254")
     trace = ask(host, sender="198.51.100.7", reply=False, **asked)
     assert trace.legs[0].steps[0].interfaces[0] == arrives

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,11 @@ import pytest
 from iptsim.errors import RulesetError, UsageError, WalkLimitError
 from iptsim.host import load_host
 from iptsim.host.model import Host
-from iptsim.host.namespace import Route, RoutingRule, RuleAction
+from iptsim.host.namespace import RoutingRule, RuleAction
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk
 from iptsim.question.model import Question
-from tests.netfilter.hosts import ask, dump, route_of, router
+from tests.netfilter.hosts import add_policy_route, ask, dump, route_of, router
 
 FILTER = ":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n"
 IN = {"sender": "10.1.0.9", "to": "10.1.0.1"}
@@ -422,21 +421,8 @@ class TestPolicyRouting:
 
     def policy_router(self, action: RuleAction = "to_table") -> Host:
         host = router(self.MARKS)
-        host.namespace.rules += [
-            RoutingRule(family=4, priority=0, table="local"),
-            RoutingRule(family=4, priority=1000, fwmark=2, action=action, table="200"),
-            RoutingRule(family=4, priority=32766, table="main"),
-        ]
-        host.namespace.routes.append(
-            Route(
-                family=4,
-                destination=0,
-                prefix_length=0,
-                device="eth1",
-                gateway=int(ipaddress.ip_address("10.2.0.254")),
-                table="200",
-            )
-        )
+        rule = RoutingRule(family=4, priority=1000, fwmark=2, action=action, table="200")
+        add_policy_route(host, rule, "eth1", "10.2.0.254")
         return host
 
     def notes(self, trace: Trace) -> list[str]:
