@@ -113,6 +113,10 @@ def test_a_capture_saved_by_powershell(capsys: pytest.CaptureFixture[str], tmp_p
             ["explain", "client", "--from", CAPTURE],
             f"the file comes first: iptsim explain {CAPTURE} --from client",
         ),
+        (
+            ["--lang", "en", "explain", "client", "--from", CAPTURE],
+            f"the file comes first: iptsim explain {CAPTURE} --from client",
+        ),
         (["rules", CAPTURE, "-t", "fliter"], "unknown table 'fliter'; did you mean filter?"),
         (["reach", CAPTURE, "--format", "yaml"], "unknown value 'yaml'; choose from: text"),
         (["whatif", CAPTURE, "--sysctl", "net.ipv4.ip_forwrad=0"], "did you mean net.ipv4.ip_forward?"),

@@ -48,16 +48,18 @@ def add_command(
         epilog: what its help says below the options.
         examples: commands that its help shows at the end.
     """
-    shown = [f"  iptsim {name} {example}" for example in examples]
+    below = [epilog] if epilog else []
+    if examples:
+        below += [" ", say("Examples:"), *(f"  iptsim {name} {example}" for example in examples)]
     parser = commands.add_parser(
         name,
         help=text,
         description=sentence(text),
-        epilog="\n".join([*filter(None, (epilog,)), *([" ", say("Examples:"), *shown] if shown else ())]),
+        epilog="\n".join(below),
         allow_abbrev=False,
         formatter_class=Help,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, command=name)
     return parser
 
 
@@ -219,17 +221,10 @@ def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the values given to the options of :func:`add_question`, under their names in a batch line."""
     from iptsim.question.options import read_assumptions, read_settings
 
-    given = {
-        "from": arguments.sender,
-        "to": arguments.to,
-        "in": arguments.in_interface,
-        "proto": arguments.proto,
-        "sport": arguments.sport,
-        "dport": arguments.dport,
+    given = {field: getattr(arguments, name) for field, (_, name) in _OPTIONS.items()}
+    given |= {
         "state": arguments.state and arguments.state.lower(),
         "family": arguments.family,
-        "after": arguments.after,
-        "at": arguments.at,
         "assume": read_assumptions(arguments.assumptions) or None,
         "reply": False if arguments.no_reply else None,
         "verbose": arguments.verbose or None,
@@ -355,7 +350,7 @@ def _check_order(arguments: argparse.Namespace, source: str) -> None:
                     source=source,
                     option=option,
                     given=given,
-                    command=arguments.words[0],
+                    command=arguments.command,
                 )
             )
 
@@ -436,7 +431,7 @@ def rules_of(host: Host, arguments: argparse.Namespace, family: Family) -> Rules
         )
     if arguments.table is not None and arguments.table not in found.tables:
         fault = message("unknown table {table!r}", table=arguments.table)
-        raise UsageError(choose_from(fault, arguments.table, found.tables, ", ".join(found.tables)))
+        raise UsageError(choose_from(fault, arguments.table, found.tables))
     return found
 
 
