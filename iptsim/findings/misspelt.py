@@ -231,8 +231,8 @@ def _zero_address(family: Family, rule: Rule, network: Network) -> Finding:
         ),
         (of_rule(rule),),
         message(
-            "{address} is the address that an interface has while it has none. Without a length it stands for itself,"
-            " so the rule matches hardly any packet.",
+            "An interface has the address {address} until it gets one. Without a prefix length the rule is for that"
+            " address alone, so it matches hardly any packet.",
             address=address,
         ),
         message(

@@ -132,7 +132,7 @@ class RulesetEntry(Foreign):
 
 @dataclass
 class _Table:
-    """What a source tells of one table.
+    """What a source shows of one table.
 
     Attributes:
         rules: the statements of each rule, by chain.

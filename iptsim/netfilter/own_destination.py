@@ -89,7 +89,8 @@ def _with_destination(host: Host, question: Question, start: Start) -> Host | No
 
     It is unknown in an inferred host if the first packet of a connection would leave by the interface on which it
     arrived: nothing but a default route, or the subnet that was assumed there, leads to its destination. A private
-    sender may be behind the host on its way out; its neighbour, which it would reach without the host, is not.
+    sender may be behind the host, which forwards its packets to the outside; its neighbour, which it would reach
+    without the host, is not.
     """
     if not host.inferred or not isinstance(start.origin, Outside) or not isinstance(question.to, Address):
         return None
@@ -112,7 +113,7 @@ def _with_destination(host: Host, question: Question, start: Start) -> Host | No
             **namespace.interfaces,
             name: interface.model_copy(update={"addresses": (*interface.addresses, own)}),
         },
-        # its other routes, and the address that "internet" stands for, stay the same
+        # its other routes, and the address used for "internet", stay the same
         cache={key: value for key, value in namespace.cache.items() if key == ("outside", family)},
     )
     return replace(host, namespace=changed)
