@@ -150,6 +150,19 @@ def test_a_rule_to_insert_has_a_caret(capsys: pytest.CaptureFixture[str]) -> Non
     )
 
 
+def test_interfaces_with_similar_names_have_parameters(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        "# sysctl net.ipv4.conf.eth11.rp_filter\nnet.ipv4.conf.eth11.rp_filter = 0\n"
+        "# iptables-save\n*filter\n:INPUT DROP [0:0]\n-A INPUT -i eth1 -j ACCEPT\n-A INPUT -i eth11 -j DROP\nCOMMIT\n"
+    )
+    assert main(["whatif", str(path), "--sysctl", "net.ipv4.conf.eth1.rp_filter=1"]) == 0
+    told = complaint(capsys, "whatif", path, "--sysctl", "net.ipv4.conf.eth111.rp_filter=1")
+    assert "did you mean net.ipv4.conf.eth11.rp_filter?" in told
+
+
 def test_any_version_of_docker_is_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
     found = []
     for version in ("26", "27.5.1"):

@@ -149,7 +149,10 @@ def _sysctl(host: Host, value: str, family: Family) -> Host:
         raise ValueError(message("expected NAME=VALUE, such as net.ipv4.ip_forward=0"))
     name, text = name.strip(), text.strip()
     known = {*USUAL, *host.namespace.sysctls}
-    if name not in known and (near := slip_of(name, sorted(known))):
+    near = slip_of(name, sorted(known)) if name not in known else ""
+    # interfaces may have similar names
+    different = set(name.split(".")) - set(near.split("."))
+    if near and different.isdisjoint(host.namespace.interfaces):
         raise ValueError(message("unknown kernel parameter; did you mean {near}?", near=near))
     present = host.namespace.sysctl(name, "0")
     if _NUMBERS.fullmatch(present) and not _NUMBERS.fullmatch(text):
