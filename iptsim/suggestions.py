@@ -47,7 +47,7 @@ def is_slip(word: str, meant: str) -> bool:
 
 
 def slip_of(word: str, known: Iterable[str]) -> str:
-    """Return the first of some known words that a word is a slip of, see :func:`is_slip`; "" if it is none.
+    """Return the first of some known words that a word is a slip of, see :func:`is_slip`; "" if there is none.
 
     >>> slip_of("ACCPET", ["DROP", "ACCEPT"])
     'ACCEPT'
