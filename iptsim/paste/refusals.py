@@ -421,8 +421,7 @@ def _target(words: list[str], chains: Collection[str]) -> Refusal | None:
 
 def _without_address(words: list[str]) -> Refusal | None:
     """Find SNAT and DNAT without an address, or with a placeholder in place of the option, too."""
-    at = _jump_at(words)
-    target, rest = "".join(words[at + 1 : at + 2]), words[at + 2 :]
+    target, rest = _target_of(words), words[_jump_at(words) + 2 :]
     is_named = any(word.startswith("--to") for word in words)
     if target not in ("SNAT", "DNAT") or is_named or (rest and rest[0][:1] != "<"):
         return None
