@@ -24,7 +24,7 @@ _ROUTES: dict[Family, tuple[str, ...]] = {4: ("ip route", "route"), 6: ("ip -6 r
 PROXIES = "docker-proxy processes"
 #: The error of a connection that does not fail, although it should.
 STILL_OPEN = "open"
-#: At most this many places that were left out are named.
+#: This many places that were left out are named if there are at least two more.
 _LISTED = 10
 
 
@@ -443,8 +443,9 @@ class Pasted:
             lines(one) if goes_on else f"{lines(one)} {one.form}"
             for one, goes_on in zip(self.segments, followed, strict=True)
         )
-        left: Text = ", ".join(map(lines, self.left_out[:_LISTED]))
-        if more := len(self.left_out) - _LISTED if len(self.left_out) > _LISTED + 1 else 0:
+        named = self.left_out if len(self.left_out) <= _LISTED + 1 else self.left_out[:_LISTED]
+        left: Text = ", ".join(map(lines, named))
+        if more := len(self.left_out) - len(named):
             left = message("{places} and {count} more places", places=left, count=more)
         alone = len(self.segments) == 1 and self.segments[0].first == self.segments[0].last
         shown = message_if(alone, "line {places}", "lines {places}", places=read)

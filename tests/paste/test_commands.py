@@ -347,3 +347,16 @@ def test_a_program_in_a_variable_whose_name_begins_as_usual_ones_do() -> None:
     text = "IPTAB=/sbin/iptables\n$IPTAB -A INPUT -p tcp --dport 8022 -j DROP\n"
     rules = host_of_source(Source("pasted", {}, text.encode())).rulesets[4].tables["filter"].rules()
     assert [rule.text for rule in rules] == ["-A INPUT -p tcp -m tcp --dport 8022 -j DROP"]
+
+
+@pytest.mark.parametrize(
+    ("remarks", "left"),
+    [
+        (11, ", 17, 19, 21"),
+        (12, ", 17, 19 and 2 more places"),
+    ],
+)
+def test_the_summary_names_each_place_that_is_left_out_or_counts_it(remarks: int, left: str) -> None:
+    host = loads_host("Then I ran this:\niptables -A INPUT -p icmp -j ACCEPT\n" * remarks)
+    assert host.pasted is not None
+    assert host.pasted.summary().endswith(left)
