@@ -14,8 +14,18 @@ from typing import Literal, get_args
 Generation = Literal["20.10", "26", "28", "29"]
 GENERATIONS: tuple[Generation, ...] = get_args(Generation)
 #: A release of each generation.
-RELEASES: dict[Generation, str] = {"20.10": "20.10.24", "26": "26.1.5", "28": "28.5.2", "29": "29.0.0"}
-_MAJOR = re.compile(r"[0-9]+")
+RELEASES: dict[str, str] = {"20.10": "20.10.24", "26": "26.1.5", "28": "28.5.2", "29": "29.0.0"}
+_NUMBERS = re.compile(r"([0-9]+)(?:\.[0-9]+){0,2}")
+
+
+def numbers_of(version: str) -> str:
+    """Return the numbers of a release that a version begins with, up to three; "" for none.
+
+    >>> [numbers_of(version) for version in ("20.10.24+dfsg1", "29.0.0-rc.1", "28", "dev")]
+    ['20.10.24', '29.0.0', '28', '']
+    """
+    found = _NUMBERS.match(version)
+    return found[0] if found is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +45,8 @@ class Engine:
         >>> [Engine.of(version).generation for version in ("20.10.24+dfsg1", "27.5.1", "28.5.2", "29.0.0")]
         ['20.10', '26', '28', '29']
         """
-        found = _MAJOR.match(version)
-        return cls(int(found[0])) if found is not None else None
+        found = _NUMBERS.match(version)
+        return cls(int(found[1])) if found is not None else None
 
     @property
     def generation(self) -> Generation:

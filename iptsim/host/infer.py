@@ -62,7 +62,6 @@ def complete(
     _gateways(host, evidence, own)
     if not with_addresses:
         infer_interfaces(host, evidence, own)
-    if not with_addresses:
         _missing_rules(host)
     families: Sequence[Family] = (4, 6)
     if "ip-route.json" in known:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +22,7 @@ from iptsim.extensions.hidden import Hidden
 from iptsim.host import dockerd_options
 from iptsim.host.capture import namespace_of
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DEFAULT_NETWORK, guessed_subnet
+from iptsim.host.docker_engine import numbers_of
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.files import Source
 from iptsim.host.model import Host
@@ -83,7 +83,7 @@ def host_with(
         raise error.within(read_document(above + shown.text, source, repeats=True)) from None
     version = dockerd_options.engine_version(files.get("docker-version.txt", b"").decode())
     with suppress(ValueError):  # the rules of some versions are unknown
-        docker = docker.with_engine(re.split(r"[^\d.]", version or "")[0])
+        docker = docker.with_engine(numbers_of(version or ""))
     host = started(docker, source, namespace, files, own)
     host.namespace.nftables = with_docker(host.namespace.nftables, docker)
     host.assumptions += unread

@@ -6,7 +6,6 @@ The models contain only what affects rules. Names follow dockerd(8), daemon.json
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 from typing import Annotated, Literal, Self, get_args
@@ -16,7 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 from iptsim.addresses import FAMILIES, Family, ip_address, parse_address
 from iptsim.host.containers import Endpoint, ExposedPort, Link, PublishedPort, Subnet
 from iptsim.host.docker_defaults import GATEWAY_BRIDGE
-from iptsim.host.docker_engine import DEFAULT_ENGINE, GENERATIONS, RELEASES, Engine
+from iptsim.host.docker_engine import DEFAULT_ENGINE, GENERATIONS, RELEASES, Engine, numbers_of
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.frozen import Frozen
 from iptsim.host.namespace import check_interface_name
@@ -224,7 +223,7 @@ class DockerHost(Frozen):
             ValueError: there is no such version, or its rules are unknown.
         """
         engine = Engine.of(version)
-        if engine is None or not engine.is_modelled or not re.fullmatch(r"[0-9]+(?:\.[0-9]+){0,2}", version):
+        if engine is None or not engine.is_modelled or numbers_of(version) != version:
             raise ValueError(
                 message(
                     "the rules of Docker {version} are unknown; give a version from 20.10 to {last}",
@@ -233,8 +232,11 @@ class DockerHost(Frozen):
                 )
             )
         given = self.daemon.ip6tables if "ip6tables" in self.daemon.sources else None
-        release = next((RELEASES[one] for one in GENERATIONS if one == version), version)
-        update = {"version": release, "generation": engine.generation, "ip6tables": given}
+        update = {
+            "version": RELEASES.get(version, version),
+            "generation": engine.generation,
+            "ip6tables": given,
+        }
         return self.model_copy(update={"daemon": self.daemon.model_copy(update=update)})
 
     def filters(self, family: Family) -> bool:
