@@ -51,6 +51,10 @@ _TRUTH = {word: word.lower() == "true" for word in ("true", "True", "TRUE", "fal
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17}|0x[0-9a-fA-F]{1,15}|0o[0-7]{1,20})")
 
 
+#: The keys of mappings, and positions in lists, that lead from a document to a value: ("services", "web", "ports", 0).
+Keys = tuple[str | int, ...]
+
+
 @dataclass(slots=True)
 class _Node:
     """A list or mapping while it is read; `size` and `depth` are those of its values."""
@@ -102,21 +106,15 @@ class Document:
         """Return where the value of a key is, or a member of a list."""
         return self._place(holder, name)[1]
 
-    def value_at(self, path: str) -> Span | None:
-        """Return where the value is that a path such as `services.web.ports[0]` names; else the one that holds it."""
+    def value_at(self, keys: Keys) -> Span | None:
+        """Return where the value is to which keys lead; if there is none, the last one on the way to it."""
         value, place = self.value, None
-        while path:
-            names: list[str | int] = []
-            if isinstance(value, dict):
-                names = [name for name in value if re.match(rf"\.?{re.escape(name)}(?=[.\[]|$)", path)]
-            elif isinstance(value, list) and (found := re.match(r"\[(\d+)\]", path)) is not None:
-                names = [int(found[1])] if int(found[1]) < len(value) else []
-            if not names:
+        for key in keys:
+            known = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+            if key not in known:
                 break
-            name = max(names, key=lambda one: len(str(one)))  # names may have dots in them
-            place = self.member(value, name)
-            path = path[len(f"[{name}]") :] if isinstance(name, int) else path.removeprefix(".")[len(name) :]
-            value = value[name]
+            place = self.member(value, key)
+            value = value[key]
         return place
 
     def _place(self, holder: object, name: str | int) -> tuple[Span, Span]:

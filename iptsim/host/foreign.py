@@ -58,13 +58,18 @@ def complaint(error: Exception, place: str = "") -> Text:
     text: Text
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        place += "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
+        place += joined_keys(first["loc"])
         text = model_fault(first)
     elif isinstance(error, KeyError):
         text = message("unknown {value}", value=brief(error.args[0]))
     else:
         text = text_of(error)
     return message("{place}: {text}", place=place.lstrip("."), text=text) if place else text
+
+
+def joined_keys(keys: Iterable[str | int]) -> str:
+    """Return the place of a value within another one, as it is appended to that one's place: ".ports[0]"."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
 
 
 def model_fault(fault: Mapping[str, Any]) -> Text:

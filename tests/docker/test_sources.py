@@ -249,6 +249,15 @@ def test_what_is_wrong_with_a_compose_file(write: Callable[[str, str], str], tex
     assert told in str(caught.value)
 
 
+def test_the_place_of_a_wrong_setting_beside_a_service_with_a_similar_name(
+    write: Callable[[str, str], str],
+) -> None:
+    text = "services:\n  web: {ports: ['80:x']}\n  web.ports: {image: nginx}\n"
+    with pytest.raises(CaptureError) as caught:
+        configured(path := write("compose.yaml", text))
+    assert str(caught.value).startswith(f"{path}:2:17: services.web.ports[0]: ")
+
+
 def test_the_place_of_a_wrong_setting(write: Callable[[str, str], str]) -> None:
     text = 'services:\n  my.web:\n    ports:\n      - "80:80"\n      - "80800:80"\n'
     with pytest.raises(CaptureError) as caught:

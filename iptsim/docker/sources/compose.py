@@ -23,10 +23,10 @@ from iptsim.errors import CaptureError
 from iptsim.host.containers import Endpoint, ExposedPort, Link
 from iptsim.host.docker_inspect import BRIDGE_OPTION
 from iptsim.host.dockerd import DockerDaemon
-from iptsim.host.foreign import complaint
+from iptsim.host.foreign import complaint, joined_keys
 from iptsim.languages import Text, message, text_of
 from iptsim.reading import brief
-from iptsim.yaml_file import Document, read_document
+from iptsim.yaml_file import Document, Keys, read_document
 
 #: Drivers whose containers are in the host's own LAN.
 _BYPASSING = ("macvlan", "ipvlan")
@@ -45,20 +45,24 @@ class SettingError(CaptureError):
     """A setting of a Compose file is invalid.
 
     Attributes:
-        key: the setting: `services.web.ports[0]`.
+        keys: those that lead to the setting; none for the file itself.
         what: what is wrong.
     """
 
-    def __init__(self, source: str, key: str, what: Text) -> None:
-        super().__init__(message("{source}: {key}: {what}", source=source, key=key, what=what))
-        self.key, self.what = key, what
+    def __init__(self, source: str, keys: Keys, what: Text) -> None:
+        self.keys, self.what = keys, what
+        super().__init__(message("{source}: {key}: {what}", source=source, key=self._key(), what=what))
+
+    def _key(self) -> str:
+        """Return the setting as `services.web.ports[0]`."""
+        return joined_keys(self.keys).removeprefix(".") or "the file"
 
     def within(self, document: Document) -> CaptureError:
         """Return the error with the line of the file, and a caret below the setting, if the file has it."""
-        place = document.value_at(self.key)
+        place = document.value_at(self.keys)
         if place is None:
             return self
-        return document.error(place, message("{key}: {what}", key=self.key, what=self.what))
+        return document.error(place, message("{key}: {what}", key=self._key(), what=self.what))
 
 
 def read_compose(text: str, source: str) -> DockerHost:
@@ -105,16 +109,16 @@ class _Project:
         self.source = source
         self.daemon = daemon
         self.in_order = in_order
-        top = self._mapping(document, "the file")
+        top = self._mapping(document, ())
         if "services" not in top:
-            raise self._error("services", message("missing, so this is not a Compose file"))
+            raise self._error(("services",), message("missing, so this is not a Compose file"))
         self.services = {
-            name: self._mapping(service or {}, f"services.{name}")
-            for name, service in self._mapping(top["services"], "services").items()
+            name: self._mapping(service or {}, ("services", name))
+            for name, service in self._mapping(top["services"], ("services",)).items()
         }
         self.given = {
-            name: self._mapping(network or {}, f"networks.{name}")
-            for name, network in self._mapping(top.get("networks") or {}, "networks").items()
+            name: self._mapping(network or {}, ("networks", name))
+            for name, network in self._mapping(top.get("networks") or {}, ("networks",)).items()
         }
         folder = Path(source).absolute().parent.name
         self.name = str(top.get("name") or re.sub(r"[^a-z0-9_-]", "", folder.lower()) or "project")
@@ -125,19 +129,19 @@ class _Project:
         self.next_port = FIRST_FREE_PORT
         self.containers = 0
 
-    def _error(self, key: str, what: Text) -> SettingError:
-        return SettingError(self.source, key, what)
+    def _error(self, keys: Keys, what: Text) -> SettingError:
+        return SettingError(self.source, keys, what)
 
-    def _mapping(self, value: Any, key: str) -> Mapping[str, Any]:
+    def _mapping(self, value: Any, keys: Keys) -> Mapping[str, Any]:
         if not isinstance(value, dict):
-            raise self._error(key, message("{value} is not a mapping", value=brief(value)))
+            raise self._error(keys, message("{value} is not a mapping", value=brief(value)))
         return {str(name): item for name, item in value.items()}
 
-    def _list(self, value: Any, key: str) -> list[Any]:
+    def _list(self, value: Any, keys: Keys) -> list[Any]:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise self._error(key, message("{value} is not a list", value=brief(value)))
+            raise self._error(keys, message("{value} is not a list", value=brief(value)))
         return value
 
     def host(self) -> DockerHost:
@@ -150,7 +154,9 @@ class _Project:
         made = {default.name: default} if default is not None else {}
         used = {name for service in self.services for name in self._places(service)}
         for name in sorted(used - self.given.keys() - {"default", ON_DEFAULT_BRIDGE}):
-            raise self._error("networks", message("a service uses the undefined network {name}", name=name))
+            raise self._error(
+                ("networks",), message("a service uses the undefined network {name}", name=name)
+            )
         for name in self.given if self.in_order else sorted(used - {ON_DEFAULT_BRIDGE}):
             network = self._network(name, [*made.values(), *self.networks.values()])
             if network is not None:
@@ -168,7 +174,7 @@ class _Project:
 
     def _places(self, service: str) -> dict[str, Mapping[str, Any]]:
         """Return the networks of a service with its settings there."""
-        entry, key = self.services[service], f"services.{service}"
+        entry, keys = self.services[service], ("services", service)
         mode = entry.get("network_mode")
         if mode is not None:
             return {ON_DEFAULT_BRIDGE: {}} if mode == "bridge" else {}
@@ -177,52 +183,52 @@ class _Project:
             return {"default": {}}
         if isinstance(places, list):
             return {str(name): {} for name in places}
-        found = self._mapping(places, f"{key}.networks")
-        return {name: self._mapping(place or {}, f"{key}.networks.{name}") for name, place in found.items()}
+        found = self._mapping(places, (*keys, "networks"))
+        return {name: self._mapping(place or {}, (*keys, "networks", name)) for name, place in found.items()}
 
     def _network(self, name: str, others: list[DockerNetwork]) -> DockerNetwork | None:
         """Make a network; None for a driver whose containers have no addresses that are known here."""
-        entry, key = self.given.get(name, {}), f"networks.{name}"
+        entry, keys = self.given.get(name, {}), ("networks", name)
         driver = str(entry.get("driver", "bridge"))
         if driver not in ("bridge", *_BYPASSING):
             return None
         own = str(entry.get("name") or (name if entry.get("external") else f"{self.name}_{name}"))
-        options = self._mapping(entry.get("driver_opts") or {}, f"{key}.driver_opts")
+        options = self._mapping(entry.get("driver_opts") or {}, (*keys, "driver_opts"))
         settings = {option: self._text(value) for option, value in options.items()}
         fields: dict[str, Any] = {
             "name": own,
             "bridge": settings.get(f"{BRIDGE_OPTION}name") or bridge_name(own),
-            "subnets": tuple(self._subnets(entry, key, others)),
+            "subnets": tuple(self._subnets(entry, keys, others)),
             "driver": driver,
             "parent": settings.get("parent", ""),
-            "internal": self._truth(entry.get("internal", False), f"{key}.internal"),
+            "internal": self._truth(entry.get("internal", False), (*keys, "internal")),
         }
         try:
             return DockerNetwork(**fields, **(read_options(settings) if driver == "bridge" else {}))
         except OptionError as error:
-            raise self._error(f"{key}.driver_opts.{error.option}", text_of(error)) from None
+            raise self._error((*keys, "driver_opts", error.option), text_of(error)) from None
         except ValidationError as error:
-            raise self._error(f"{key}.driver_opts", complaint(error)) from None
+            raise self._error((*keys, "driver_opts"), complaint(error)) from None
 
     def _text(self, value: Any) -> str:
         return str(value).lower() if isinstance(value, bool) else str(value)
 
-    def _truth(self, value: Any, key: str) -> bool:
+    def _truth(self, value: Any, keys: Keys) -> bool:
         text = str(value).lower()
         if text not in _ON | _OFF:
-            raise self._error(key, message("{value} is neither true nor false", value=brief(value)))
+            raise self._error(keys, message("{value} is neither true nor false", value=brief(value)))
         return text in _ON
 
-    def _subnets(self, entry: Mapping[str, Any], key: str, others: list[DockerNetwork]) -> Iterator[Any]:
-        ipam = self._mapping(entry.get("ipam") or {}, f"{key}.ipam")
+    def _subnets(self, entry: Mapping[str, Any], keys: Keys, others: list[DockerNetwork]) -> Iterator[Any]:
+        ipam = self._mapping(entry.get("ipam") or {}, (*keys, "ipam"))
         found = []
-        for number, pool in enumerate(self._list(ipam.get("config"), f"{key}.ipam.config")):
-            place = f"{key}.ipam.config[{number}]"
+        for number, pool in enumerate(self._list(ipam.get("config"), (*keys, "ipam", "config"))):
+            place = (*keys, "ipam", "config", number)
             part = self._mapping(pool, place)
             try:
                 found.append(subnet_of(str(part["subnet"]), str(part.get("gateway") or "")))
             except (KeyError, ValueError) as error:
-                raise self._error(f"{place}.subnet", complaint(error)) from None
+                raise self._error((*place, "subnet"), complaint(error)) from None
         if not any(subnet.family == 4 for subnet in found):
             found.insert(0, free_subnet(self.daemon, others))
         yield from found
@@ -242,31 +248,32 @@ class _Project:
                     del waiting[service]
                 elif other in waiting:
                     raise self._error(
-                        f"services.{other}.depends_on", message("the services have circular dependencies")
+                        ("services", other, "depends_on"), message("the services have circular dependencies")
                     )
                 else:
                     waiting[other] = iter(self._needs(other))
         return list(started)
 
     def _needs(self, service: str) -> list[str]:
-        entry, key = self.services[service], f"services.{service}"
+        entry, keys = self.services[service], ("services", service)
         depends = entry.get("depends_on") or []
-        names = list(depends) if isinstance(depends, dict) else self._list(depends, f"{key}.depends_on")
-        names += [str(link).partition(":")[0] for link in self._list(entry.get("links"), f"{key}.links")]
+        names = list(depends) if isinstance(depends, dict) else self._list(depends, (*keys, "depends_on"))
+        names += [str(link).partition(":")[0] for link in self._list(entry.get("links"), (*keys, "links"))]
         for name in names:
             if name not in self.services:
-                raise self._error(key, message("unknown service {name}", name=name))
+                raise self._error(keys, message("unknown service {name}", name=name))
         return sorted(map(str, names))
 
     def _containers(self, service: str) -> Iterator[DockerContainer]:
-        entry, key = self.services[service], f"services.{service}"
-        deploy = self._mapping(entry.get("deploy") or {}, f"{key}.deploy")
+        entry, keys = self.services[service], ("services", service)
+        deploy = self._mapping(entry.get("deploy") or {}, (*keys, "deploy"))
+        setting: Keys
         if "scale" in entry:
-            count, setting = entry["scale"], f"{key}.scale"
+            count, setting = entry["scale"], (*keys, "scale")
         elif "replicas" in deploy:
-            count, setting = deploy["replicas"], f"{key}.deploy.replicas"
+            count, setting = deploy["replicas"], (*keys, "deploy", "replicas")
         else:
-            count, setting = 1, key
+            count, setting = 1, keys
         # as Compose casts it after it replaced variables (compose-go, loader/interpolate.go)
         if isinstance(count, str) and re.fullmatch(r"[0-9]{1,9}", count):
             count = int(count)
@@ -285,9 +292,9 @@ class _Project:
                 name=self._container_name(service, number),
                 endpoints=tuple(self._endpoints(service, self.networks)),
                 apart=tuple(self._endpoints(service, self.apart)),
-                published=tuple(self._published(entry, key)),
-                exposed=tuple(self._exposed(entry, key)),
-                links=tuple(self._links(entry, key)),
+                published=tuple(self._published(entry, keys)),
+                exposed=tuple(self._exposed(entry, keys)),
+                links=tuple(self._links(entry, keys)),
                 network_mode=self._mode(str(entry.get("network_mode") or "")),
                 service=service,
             )
@@ -307,26 +314,26 @@ class _Project:
             network = networks.get(name)
             if network is None:
                 continue
-            key = f"services.{service}.networks.{name}"
+            keys = ("services", service, "networks", name)
             taken = self.taken.setdefault(network.name, set())
             addresses: dict[Family, int] = {}
             for family in FAMILIES:
-                address = self._address(place, key, family, network, taken)
+                address = self._address(place, keys, family, network, taken)
                 if address is not None:
                     addresses[family] = address
                     taken.add(address)
             priority = place.get("gw_priority", 0)
             if not isinstance(priority, int):
                 raise self._error(
-                    f"{key}.gw_priority", message("{priority} is not a number", priority=brief(priority))
+                    (*keys, "gw_priority"), message("{priority} is not a number", priority=brief(priority))
                 )
-            aliases = (service, *map(str, self._list(place.get("aliases"), f"{key}.aliases")))
+            aliases = (service, *map(str, self._list(place.get("aliases"), (*keys, "aliases"))))
             yield Endpoint(
                 network=network.name, addresses=addresses, aliases=aliases, gateway_priority=priority
             )
 
     def _address(
-        self, place: Mapping[str, Any], key: str, family: Family, network: DockerNetwork, taken: set[int]
+        self, place: Mapping[str, Any], keys: Keys, family: Family, network: DockerNetwork, taken: set[int]
     ) -> int | None:
         given = place.get(f"ipv{family}_address")
         if given is None:
@@ -334,20 +341,20 @@ class _Project:
         try:
             address = subnet_of(str(given)).address
         except ValueError as error:
-            raise self._error(f"{key}.ipv{family}_address", text_of(error)) from None
+            raise self._error((*keys, f"ipv{family}_address"), text_of(error)) from None
         if not any(subnet.covers(family, address) for subnet in network.subnets):
             raise self._error(
-                f"{key}.ipv{family}_address",
+                (*keys, f"ipv{family}_address"),
                 message("{given} is outside the subnets of {name}", given=given, name=network.name),
             )
         return address
 
-    def _published(self, entry: Mapping[str, Any], key: str) -> Iterator[Publication]:
-        for number, port in enumerate(self._list(entry.get("ports"), f"{key}.ports")):
+    def _published(self, entry: Mapping[str, Any], keys: Keys) -> Iterator[Publication]:
+        for number, port in enumerate(self._list(entry.get("ports"), (*keys, "ports"))):
             try:
                 found = read_publish(self._short(port) if isinstance(port, dict) else str(port))
             except ValueError as error:
-                raise self._error(f"{key}.ports[{number}]", complaint(error)) from None
+                raise self._error((*keys, "ports", number), complaint(error)) from None
             for publication in found:
                 if publication.host_port == 0:
                     yield publication.model_copy(update={"host_port": self.next_port})
@@ -364,17 +371,17 @@ class _Project:
         host = f"{port['published']}:" if port.get("published") else ":" if address else ""
         return f"{address}{host}{port['target']}/{port.get('protocol', 'tcp')}"
 
-    def _exposed(self, entry: Mapping[str, Any], key: str) -> Iterator[ExposedPort]:
-        for number, port in enumerate(self._list(entry.get("expose"), f"{key}.expose")):
+    def _exposed(self, entry: Mapping[str, Any], keys: Keys) -> Iterator[ExposedPort]:
+        for number, port in enumerate(self._list(entry.get("expose"), (*keys, "expose"))):
             try:
                 yield from read_expose(str(port))
             except ValueError as error:
-                raise self._error(f"{key}.expose[{number}]", text_of(error)) from None
+                raise self._error((*keys, "expose", number), text_of(error)) from None
 
-    def _links(self, entry: Mapping[str, Any], key: str) -> Iterator[Link]:
-        for number, text in enumerate(self._list(entry.get("links"), f"{key}.links")):
+    def _links(self, entry: Mapping[str, Any], keys: Keys) -> Iterator[Link]:
+        for number, text in enumerate(self._list(entry.get("links"), (*keys, "links"))):
             try:
                 link = read_link(str(text))
             except ValueError as error:
-                raise self._error(f"{key}.links[{number}]", text_of(error)) from None
+                raise self._error((*keys, "links", number), text_of(error)) from None
             yield Link(target=self._container_name(link.target, 1), alias=link.alias)
