@@ -228,11 +228,10 @@ def shared_list(scene: Scene) -> Iterator[Finding]:
         limiting: list[Rule] = []
         for rule in scene.table(family, "filter").rules():
             for match in rule.matches:
-                if not isinstance(match, Recent) or match.remembered_in != "DEFAULT":
+                if not isinstance(match, Recent) or match.list_name not in (None, "DEFAULT"):
                     continue
-                port = header(rule).get("dport") if match.set else None
-                if port is not None:
-                    counting.setdefault(port, rule)
+                if match.set and "dport" in header(rule):
+                    counting.setdefault(header(rule)["dport"], rule)
                 elif match.hitcount:
                     limiting.append(rule)
         if len(counting) > 1 and limiting:

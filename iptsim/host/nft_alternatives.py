@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
+from iptsim.host.nft_chains import NftRule
 from iptsim.host.nft_conditions import Conditions
+from iptsim.host.nft_targets import COMMENT
 from iptsim.host.nft_translations import UntranslatableError
 
 #: Matches whose result a rule may change, and which targets change it.
@@ -43,40 +45,50 @@ class Action(NamedTuple):
     conditions: Conditions
 
 
-class Alternative(NamedTuple):
-    """An alternative of a rule, or one of its statements.
+class Origin(NamedTuple):
+    """The rule of which there are alternatives: its chain, its position there, its comment as options of iptables."""
 
-    Attributes:
-        words: its options, without the target.
-        target: its target.
-        called: the chain that it calls; empty for none.
-        conditions: its further conditions; None for none.
-        part: the chain that contains the statements of the alternative; empty for the chain of the rule.
-        checked: the conditions on what a statement may have changed since they were checked.
-    """
+    chain: str
+    position: int
+    comment: str
 
-    words: str
-    target: str
-    called: str
-    conditions: Conditions | None
-    part: str = ""
-    checked: tuple[str, ...] = ()
+    def rule(self, words: str, target: str, called: str, conditions: Conditions | None = None) -> NftRule:
+        """Return an alternative of the rule, or one of its statements.
+
+        Args:
+            words: its options, without comment and target.
+            target: its target.
+            called: the chain that it calls; empty for none.
+            conditions: those of the rule, for what is not in the options; None for none.
+        """
+        comment = "" if COMMENT in words else self.comment
+        made = NftRule(
+            self.chain, self.position, " ".join(filter(None, (words, comment, target))), called=called
+        )
+        if conditions is None:
+            return made
+        return made._replace(
+            hidden=" ".join(conditions.hidden),
+            also=tuple(conditions.also),
+            proxy=conditions.proxy,
+            unread=conditions.unread,
+        )
 
 
 def alternatives(
-    actions: Sequence[Action], changes: Callable[[Action], frozenset[str]], place: str
-) -> list[Alternative]:
+    actions: Sequence[Action], changes: Callable[[Action], frozenset[str]], origin: Origin
+) -> list[NftRule]:
     """Return the alternatives of a rule.
 
     Args:
         actions: what its statements do.
         changes: returns what the chain that a statement calls may change.
-        place: the rule's chain and position.
+        origin: the rule.
 
     Raises:
         UntranslatableError: a statement changes what a later alternative checks.
     """
-    made: list[Alternative] = []
+    made: list[NftRule] = []
     changed: set[str] = set()
     for action in actions:
         more = [action.more] if action.more else []
@@ -86,15 +98,15 @@ def alternatives(
             if len(made) == _MOST:
                 raise UntranslatableError
             if not changed.isdisjoint(" ".join((words, *action.conditions.also)).split()):
-                return list(_apart(actions, place))
-            made.append(Alternative(words, action.target, action.called, action.conditions))
+                return list(_apart(actions, origin))
+            made.append(origin.rule(words, action.target, action.called, action.conditions))
             changed |= called
         if len(made) > before:
             changed = changed.union(*(on for found, on in _CHANGES if found.match(action.target)))
     return made
 
 
-def _apart(actions: Sequence[Action], place: str) -> Iterator[Alternative]:
+def _apart(actions: Sequence[Action], origin: Origin) -> Iterator[NftRule]:
     """Yield the alternatives of a rule whose statements are in chains of their own, as they are checked only once."""
     checked, ends = actions[0].conditions, _ENDS.match(actions[-1].target) is not None
     ways = list(product(*checked.alternatives))
@@ -102,9 +114,10 @@ def _apart(actions: Sequence[Action], place: str) -> Iterator[Alternative]:
     if not alike or checked.unread or checked.proxy or (len(ways) > 1 and not ends):
         raise UntranslatableError
     for number, parts in enumerate(ways, 1):
-        part = f"{place}.{number}"
-        yield Alternative(" ".join(filter(None, parts)), f"{'-g' if ends else '-j'} {part}", part, checked)
+        part = f"{origin.chain} {origin.position}.{number}"
+        yield origin.rule(" ".join(filter(None, parts)), f"{'-g' if ends else '-j'} {part}", part, checked)
         kept = " ".join(words for words in parts if CHANGEABLE.isdisjoint(words.split()))
-        before = [words for words in parts if not CHANGEABLE.isdisjoint(words.split())]
+        before = (words for words in parts if not CHANGEABLE.isdisjoint(words.split()))
+        checks = (*before, *checked.also)
         for action in actions:
-            yield Alternative(kept, action.target, action.called, None, part, (*before, *checked.also))
+            yield origin.rule(kept, action.target, action.called)._replace(part=part, checked=checks)

@@ -49,6 +49,11 @@ class NftRule(NamedTuple):
     part: str = ""
     checked: tuple[str, ...] = ()
 
+    @property
+    def holder(self) -> str:
+        """The chain that contains it: that of the rule, or the one of its own."""
+        return self.part or self.chain
+
 
 class NftListed(NamedTuple):
     """How a source shows a rule.

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from iptsim.addresses import Family
 from iptsim.extensions.targets.nfqueue import queue_words
-from iptsim.host.nft_alternatives import CHANGEABLE, Action, Alternative, alternatives
+from iptsim.host.nft_alternatives import CHANGEABLE, Action, Origin, alternatives
 from iptsim.host.nft_chains import NftProxy, NftRule
 from iptsim.host.nft_changes import header_change, is_constant, is_quiet, mark_change, zone_change
 from iptsim.host.nft_conditions import Conditions
@@ -25,7 +25,6 @@ from iptsim.host.nft_restrictions import (
 )
 from iptsim.host.nft_shares import hashes, shares
 from iptsim.host.nft_targets import (
-    COMMENT,
     comment_of_element,
     comment_words,
     reject_words,
@@ -112,18 +111,18 @@ class Translator:
                         found.append(NftRule(chain, 0, "", gap=gap))
                         continue
                     position += 1
-                    for comment, one in self._read(statements, family, f"{chain} {position}"):
+                    for one in self._read(statements, family, chain, position):
                         if one.called and one.called not in known:
                             known.add(one.called)
                             chains.append(one.called)
-                        found.append(_placed(chain, position, comment, one))
+                        found.append(one)
         except UntranslatableError:
             return None
         return tuple(found)
 
     def _read(
-        self, statements: Sequence[dict[str, Any]], family: Family, place: str
-    ) -> Iterator[tuple[str, Alternative]]:
+        self, statements: Sequence[dict[str, Any]], family: Family, chain: str, position: int
+    ) -> Iterator[NftRule]:
         """Yield the alternatives of a rule; ports of any protocol are known only of those that have ports."""
         for has_ports in (True, False) if compares_bare_ports(statements) else (None,):
             rule = _Rule(self, family)
@@ -131,25 +130,13 @@ class Translator:
                 rule.conditions.only(sorted(TRANSPORTS))
             elif has_ports is not None:
                 rule.conditions.also += [f"! -p {name}" for name in sorted(TRANSPORTS)]
-            for one in rule.read(statements, place):
-                yield rule.comment, one
+            yield from rule.read(statements, chain, position)
 
 
 def gap_of(statements: Sequence[Mapping[str, Any]]) -> Literal["some", "all"] | None:
     """Return what a placeholder of a pasted text represents: "some" or "all" rules of its chain; None for a rule."""
     gap = statements[0].get(GAP) if statements else None
     return None if not isinstance(gap, str) else "all" if gap == "all" else "some"
-
-
-def _placed(chain: str, position: int, comment: str, found: Alternative) -> NftRule:
-    """Return an alternative of a rule with its place."""
-    words = " ".join(filter(None, (found.words, "" if COMMENT in found.words else comment, found.target)))
-    rule = NftRule(chain, position, words, called=found.called, part=found.part, checked=found.checked)
-    if (checked := found.conditions) is None:
-        return rule
-    return rule._replace(
-        hidden=" ".join(checked.hidden), also=tuple(checked.also), proxy=checked.proxy, unread=checked.unread
-    )
 
 
 class _Rule:
@@ -162,14 +149,15 @@ class _Rule:
         #: the field that a map looked up, and the keys with which a packet continues; None without a map
         self._map_keys: tuple[Any, list[Any]] | None = None
 
-    def read(self, statements: Sequence[dict[str, Any]], place: str) -> list[Alternative]:
+    def read(self, statements: Sequence[dict[str, Any]], chain: str, position: int) -> list[NftRule]:
         """Return the alternatives of a rule.
 
         A statement depends on the conditions before it alone; each becomes a rule.
 
         Args:
             statements: of the rule.
-            place: its chain and position.
+            chain: its chain.
+            position: its number there.
 
         Raises:
             UntranslatableError: a statement has no translation.
@@ -208,7 +196,7 @@ class _Rule:
                 break  # what follows depends on it
         if len(actions) > 1 and any("-j TCPMSS" in one.target for one in actions):
             raise UntranslatableError  # the option that it changes may be missing
-        return alternatives(actions, self._called_changes, place)
+        return alternatives(actions, self._called_changes, Origin(chain, position, self.comment))
 
     def _after_map(self) -> None:
         """Restrict the rule to the packets that continue after a map, as a key that it lacks ends the rule."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from functools import lru_cache
 from typing import ClassVar
 
@@ -55,17 +55,20 @@ def ruleset_of(chain: NftChain, family: Family) -> Ruleset | None:
     if rules is None or chain.name is None or chain.policy is None or chain.hook is None:
         return None
     called = (one.called for one in rules if one.called)
-    names = list(dict.fromkeys([chain.name, *(one.part or one.chain for one in rules), *called]))
+    names = list(dict.fromkeys([chain.name, *(one.holder for one in rules), *called]))
+    places = {name: place for place, name in enumerate(names)}
+    ordered = sorted(rules, key=lambda rule: places[rule.holder])
+    parts = {one.part for one in ordered}
     title = f"{chain.family} {chain.table}"
     table = Table(title)
     for name in names:
         table.chains[name] = Chain(title, name)
     try:
-        loaded = loads(_dump(rules, names, chain), family=family).tables
+        loaded = loads(_dump(ordered, names, chain), family=family).tables
         rows = {kind: iter(found.rules()) for kind, found in loaded.items()}
-        for of in _in_order(rules, names):
+        for of in ordered:
             rule = next(rows[_kind(of, chain)])
-            table.chains[of.part or of.chain].rules.append(_placed(rule, of, title, names, chain, family))
+            table.chains[of.holder].rules.append(_placed(rule, of, title, parts, chain, family))
     except IptsimError:
         return None  # nothing that iptables accepts
     # nft_do_chain: an empty chain that is called returns
@@ -82,11 +85,6 @@ def _hook(chain: NftChain) -> str:
     return f"bridge {hook}" if chain.family == "bridge" else hook.upper()
 
 
-def _in_order(rules: Iterable[NftRule], names: list[str]) -> list[NftRule]:
-    places = {name: place for place, name in enumerate(names)}
-    return sorted(rules, key=lambda rule: places[rule.part or rule.chain])
-
-
 def _kind(rule: NftRule, chain: NftChain) -> str:
     """Return the table in which iptables accepts a rule: of type nat, chains of nftables may drop packets as well."""
     return "nat" if chain.type == "nat" and not rule.words.endswith("-j DROP") else "filter"
@@ -96,9 +94,9 @@ def _dump(rules: Iterable[NftRule], names: list[str], chain: NftChain) -> str:
     """Return the rules as iptables-save would print them; chains have numbers, as any name is allowed in nftables."""
     numbers = {name: f"chain-{number}" for number, name in enumerate(names)}
     tables: dict[str, list[str]] = {}
-    for one in _in_order(rules, names):
+    for one in rules:
         words = one.words.removesuffix(one.called) + numbers[one.called] if one.called else one.words
-        tables.setdefault(_kind(one, chain), []).append(f"-A {numbers[one.part or one.chain]} {words}")
+        tables.setdefault(_kind(one, chain), []).append(f"-A {numbers[one.holder]} {words}")
     chains = [f":{number} - [0:0]" for number in numbers.values()]
     return "".join("\n".join([f"*{name}", *chains, *lines, "COMMIT", ""]) for name, lines in tables.items())
 
@@ -114,8 +112,19 @@ def _conditions(words: str, family: Family) -> tuple[Match, ...]:
     return (rule.parameters, *rule.matches)
 
 
-def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftChain, family: Family) -> Rule:
-    """Return a rule with its position in nftables and its further conditions."""
+def _placed(
+    rule: Rule, of: NftRule, title: str, parts: Container[str], chain: NftChain, family: Family
+) -> Rule:
+    """Return a rule with its position in nftables and its further conditions.
+
+    Args:
+        rule: as iptables has it.
+        of: the rule of nftables.
+        title: the name of its table.
+        parts: the chains that contain statements of rules.
+        chain: the base chain.
+        family: the address family.
+    """
     target = rule.target
     if of.gap:
         reason = rules_not_shown(title, of.chain, all_rules=of.gap == "all")
@@ -134,8 +143,7 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
             settle=f"--assume {chain.family}:{chain.table}:{of.chain}:{of.position}=yes",
         )
     if isinstance(target, Jump):
-        called = names[int(target.chain.removeprefix("chain-"))]
-        target = Jump(called, target.goto, within=called.startswith(f"{of.chain} {of.position}."))
+        target = Jump(of.called, target.goto, within=of.called in parts)
     matches = rule.matches
     for words in of.also:
         matches += _conditions(words, family)
