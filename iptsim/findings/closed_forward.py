@@ -15,7 +15,7 @@ from iptsim.findings.docker_user import CHAIN
 from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import SHOWN, Finding, numbers_of, of_rule, uses
 from iptsim.findings.order import blocks_all_unshown
-from iptsim.findings.remedy import first_that_mends
+from iptsim.findings.remedy import accept_both_ways, first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
@@ -77,19 +77,10 @@ def _refused(scene: Scene, family: Family, rule: Rule) -> Finding:
         ),
         message(
             "Insert rules before it: {commands}",
-            commands=shell(*_both_ways(family, "INTERFACE")),
+            commands=shell(*accept_both_ways(family, "FORWARD", "INTERFACE")),
         ),
         shown if shown is not None and uses(shown, rule) else None,
         family,
-    )
-
-
-def _both_ways(family: Family, interface: str) -> tuple[str, str]:
-    """Return the rules that accept packets from an interface, and the replies to them."""
-    tool = tool_of(family)
-    return (
-        f"{tool} -I FORWARD -i {interface} -j ACCEPT",
-        f"{tool} -I FORWARD -o {interface} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
     )
 
 
@@ -124,7 +115,7 @@ def _unshown(family: Family, rules: list[Rule]) -> Finding:
 
 def _finding(scene: Scene, family: Family, name: str, rules: list[Rule]) -> Finding:
     shown = _blocked(scene, family, name, rules)
-    commands = _both_ways(family, name)
+    commands = accept_both_ways(family, "FORWARD", name)
     return Finding(
         "forward-closed",
         message(

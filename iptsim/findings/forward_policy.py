@@ -25,7 +25,7 @@ from iptsim.findings.behind import (
 from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, of_policy, of_rule
 from iptsim.findings.nftables import NOT_FINAL
-from iptsim.findings.remedy import first_that_mends
+from iptsim.findings.remedy import accept_both_ways, accept_replies, first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
@@ -329,13 +329,9 @@ def _chain_for_rules(scene: Scene, family: Family) -> str:
 
 
 def _both_directions(family: Family, chain: str) -> Message:
-    add = f"{tool_of(family)} -I {chain}"
     return message(
         "Accept the traffic in both directions: {commands}.",
-        commands=shell(
-            f"{add} -i INTERFACE -j ACCEPT",
-            f"{add} -o INTERFACE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-        ),
+        commands=shell(*accept_both_ways(family, chain, "INTERFACE")),
     )
 
 
@@ -348,12 +344,10 @@ def _other_remedy(family: Family) -> Message:
 
 def _accepting(scene: Scene, family: Family, behind: Behind, shown: Explanation) -> tuple[str, ...]:
     """Return the rules that let a network's traffic through, there and back; as few as are needed."""
-    tool = tool_of(family)
     where = _chain_for_rules(scene, family)
     way_out = next((one.interfaces[1] for one in shown.trace.legs[0].steps if one.interfaces[1]), None)
     if way_out is None:
         return ()
-    there = f"{tool} -I {where} {behind.arriving} -o {way_out} -j ACCEPT"
-    states = "-m conntrack --ctstate RELATED,ESTABLISHED"
-    back = f"{tool} -I {where} -i {way_out} {behind.leaving} {states} -j ACCEPT"
+    there = f"{tool_of(family)} -I {where} {behind.arriving} -o {way_out} -j ACCEPT"
+    back = accept_replies(family, where, f"-i {way_out}", behind.leaving)
     return first_that_mends(scene, family, [(there,), (back,), (there, back)], shown)

@@ -19,7 +19,7 @@ from iptsim.findings.examples import arriving, header, is_for_replies
 from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
 from iptsim.findings.host_traffic import TUNNEL
 from iptsim.findings.port_forwards import Forward, forwards
-from iptsim.findings.remedy import first_that_mends
+from iptsim.findings.remedy import accept_replies, first_that_mends
 from iptsim.findings.replies import blocked_in_forward
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
@@ -166,7 +166,7 @@ def _named_by(scene: Scene, family: Family, rule: Rule) -> Explanation | None:
 
 
 def _one_direction(scene: Scene, family: Family, rule: Rule, step: Step, shown: Explanation) -> Finding:
-    command = f"{tool_of(family)} -I FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    command = accept_replies(family, "FORWARD")
     return Finding(
         "forward-blocks-replies",
         message("{place} accepts connections, but FORWARD blocks the replies to them.", place=place_of(rule)),

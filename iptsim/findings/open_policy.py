@@ -13,7 +13,7 @@ from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import arriving, header
 from iptsim.findings.finding import SHOWN, Finding, of_policy, of_rule
-from iptsim.findings.remedy import outcome
+from iptsim.findings.remedy import accept_replies, outcome
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.findings.ssh import USUAL, name_port, ssh_ports
@@ -105,7 +105,7 @@ def _remedy(scene: Scene, family: Family, rules: Sequence[Rule]) -> Message:
     tool = tool_of(family)
     accepting = [
         f"{tool} -I INPUT -i lo -j ACCEPT",
-        f"{tool} -I INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        accept_replies(family, "INPUT"),
     ]
     closing = f"{tool} -P INPUT DROP"
     shut = []

@@ -228,10 +228,11 @@ def shared_list(scene: Scene) -> Iterator[Finding]:
         limiting: list[Rule] = []
         for rule in scene.table(family, "filter").rules():
             for match in rule.matches:
-                if not isinstance(match, Recent) or match.list_name not in (None, "DEFAULT"):
+                if not isinstance(match, Recent) or match.remembered_in != "DEFAULT":
                     continue
-                if match.set and "dport" in header(rule):
-                    counting.setdefault(header(rule)["dport"], rule)
+                port = header(rule).get("dport") if match.set else None
+                if port is not None:
+                    counting.setdefault(port, rule)
                 elif match.hitcount:
                     limiting.append(rule)
         if len(counting) > 1 and limiting:

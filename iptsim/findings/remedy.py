@@ -24,6 +24,18 @@ _CHANGED = re.compile(r"\\'|[$`]|!\S")
 _FEW = 3
 
 
+def accept_replies(family: Family, chain: str, *conditions: str) -> str:
+    """Return the command that makes a chain accept the replies of connections, or of some only, by conditions."""
+    states = "-m conntrack --ctstate RELATED,ESTABLISHED"
+    return " ".join((tool_of(family), "-I", chain, *conditions, states, "-j ACCEPT"))
+
+
+def accept_both_ways(family: Family, chain: str, interface: str) -> tuple[str, str]:
+    """Return the commands that accept packets from an interface, and the replies to them."""
+    accept = f"{tool_of(family)} -I {chain} -i {interface} -j ACCEPT"
+    return accept, accept_replies(family, chain, f"-o {interface}")
+
+
 def deletion(scene: Scene, family: Family, *rules: Rule) -> str:
     """Return the commands that delete rules of a chain, one a line, the last rule first.
 

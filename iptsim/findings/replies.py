@@ -10,24 +10,17 @@ from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import HiddenTarget, hides_interfaces
 from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
-from iptsim.findings.behind import (
-    Behind,
-    ask_outside,
-    lans_behind,
-    networks_behind,
-)
+from iptsim.findings.behind import Behind, ask_outside, lans_behind, networks_behind
 from iptsim.findings.examples import packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.native_chains import has_only_nftables
-from iptsim.findings.remedy import first_that_mends, outcome
+from iptsim.findings.remedy import accept_replies, first_that_mends, outcome
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.docker import is_dockers
 from iptsim.passages import shell
 from iptsim.protocols import ICMP, ICMPV6
-
-_STATES = "-m conntrack --ctstate RELATED,ESTABLISHED"
 
 
 def dropped_in_input(scene: Scene) -> Iterator[Finding]:
@@ -64,7 +57,7 @@ def _other_replies(scene: Scene, family: Family, shown: Explanation) -> Iterator
     step = reply_blocked(other, "INPUT") if other is not None else None
     if step is None or step.table != "filter":
         return
-    command = f"{tool_of(family)} -I INPUT {_STATES} -j ACCEPT"
+    command = accept_replies(family, "INPUT")
     yield Finding(
         "input-drops-replies",
         message("INPUT drops the replies to the host's own connections, except from ports that rules name."),
@@ -127,7 +120,7 @@ def _hides_only_interface(rule: Rule) -> bool:
 
 
 def _drops_replies_unless(family: Family, rule: Rule, shown: Explanation | None) -> Finding:
-    command = f"{tool_of(family)} -I INPUT {_STATES} -j ACCEPT"
+    command = accept_replies(family, "INPUT")
     return Finding(
         "input-drops-replies",
         message(
@@ -149,7 +142,7 @@ def _drops_replies_unless(family: Family, rule: Rule, shown: Explanation | None)
 
 
 def _drops_replies(scene: Scene, family: Family, step: Step, shown: Explanation | None) -> Finding:
-    command = f"{tool_of(family)} -I INPUT {_STATES} -j ACCEPT"
+    command = accept_replies(family, "INPUT")
     return Finding(
         "input-drops-replies",
         message("INPUT drops the replies to the host's own connections."),
@@ -224,7 +217,7 @@ def _drops_reply(shown: Explanation) -> Step | None:
 
 
 def _replies_dropped(scene: Scene, family: Family, rule: Rule, step: Step, shown: Explanation) -> Finding:
-    command = f"{tool_of(family)} -I OUTPUT {_STATES} -j ACCEPT"
+    command = accept_replies(family, "OUTPUT")
     return Finding(
         "output-drops-replies",
         message("OUTPUT drops the replies of the host's own services."),
@@ -438,7 +431,7 @@ def blocked_in_forward(shown: Explanation) -> Step | None:
 
 
 def _finding(scene: Scene, family: Family, behind: Behind, step: Step, shown: Explanation) -> Finding:
-    command = f"{tool_of(family)} -I FORWARD {behind.leaving} {_STATES} -j ACCEPT"
+    command = accept_replies(family, "FORWARD", behind.leaving)
     return Finding(
         "forward-blocks-replies",
         message(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from iptsim.addresses import Family, address_text, is_loopback
@@ -120,13 +120,14 @@ def blocked(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         found: dict[int, list[tuple[Forward, Step, Explanation]]] = {}
         rules = scene.rules(family, "filter", "FORWARD")
+        accepting = _accepting_by_interface(scene, family, rules) if scene.host.inferred else ()
         for forward in forwards(scene, family):
             if scene.host.is_inside(family, forward.target):
                 continue  # dnat-without-accept of Docker
             old = forward.fields["dport"]
             if _new_port(forward) is not None and any(_is_for(rule, forward, old) for rule in rules):
                 continue  # forward-names-old-port
-            if scene.host.inferred and any(_may_accept(scene, family, rule, forward) for rule in rules):
+            if any(_may_accept(rule, forward) for rule in accepting):
                 continue
             shown = arrives(scene, family, forward.rule, forward.at, forward.fields)
             step = filtered_at(shown, "FORWARD") if shown is not None else None
@@ -136,24 +137,30 @@ def blocked(scene: Scene) -> Iterator[Finding]:
             yield _blocked(scene, family, group)
 
 
-def _may_accept(scene: Scene, family: Family, rule: Rule, forward: Forward) -> bool:
-    """Return whether a rule of FORWARD accepts the packets of a port forward, if they leave by the right interface."""
-    parameters, arriving_by = rule.parameters, forward.rule.parameters.in_interface
-    if rule.target_name != "ACCEPT" or is_for_replies(rule) or not takes_port(rule, _port(forward)):
-        return False
+def _accepting_by_interface(scene: Scene, family: Family, rules: Iterable[Rule]) -> list[Rule]:
+    """Return the rules of FORWARD that accept requests by their interfaces, but not those that leave by an uplink."""
     uplinks = {
         one.parameters.out_interface
         for one in scene.rules(family, "nat", "POSTROUTING")
         if one.target_name in TRANSLATING_SOURCE
-    }
-    named, to = parameters.in_interface, parameters.destination
-    arrives_otherwise = named is not None and arriving_by is not None and named != arriving_by
-    return (
-        (parameters.out_interface or named) is not None
-        and parameters.out_interface not in uplinks - {None}
-        and not arrives_otherwise
-        and (to is None or forward.target in to)
-    )
+    } - {None}
+    return [
+        rule
+        for rule in rules
+        if rule.target_name == "ACCEPT"
+        and (rule.parameters.out_interface or rule.parameters.in_interface) is not None
+        and rule.parameters.out_interface not in uplinks
+        and not is_for_replies(rule)
+    ]
+
+
+def _may_accept(rule: Rule, forward: Forward) -> bool:
+    """Return whether a rule accepts the packets of a port forward, if they leave by the right interface."""
+    named, arriving_by = rule.parameters.in_interface, forward.rule.parameters.in_interface
+    if named is not None and arriving_by is not None and named != arriving_by:
+        return False
+    to = rule.parameters.destination
+    return (to is None or forward.target in to) and takes_port(rule, _port(forward))
 
 
 def _port(forward: Forward) -> int:

@@ -15,7 +15,7 @@ from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.files import FILES, Source
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress
-from iptsim.host.pasted import EngineError, LoggedLine, RefusedCommand, ToolError
+from iptsim.host.pasted import LoggedLine
 from iptsim.languages import Text, message, message_joined
 from iptsim.paste.behind_rules import before, lines_behind, without
 from iptsim.paste.chosen_routes import settle_chosen
@@ -34,7 +34,7 @@ from iptsim.paste.local_services import own_loopbacks
 from iptsim.paste.logged_addresses import own_addresses, route_as_logged
 from iptsim.paste.logged_rules import add_logged, nothing_shown, rules_of
 from iptsim.paste.narrow_links import narrow_link
-from iptsim.paste.pasted import pasted
+from iptsim.paste.pasted import Said, pasted
 from iptsim.paste.pieces import Ask, Facts, Listed, Resolver, Rules, Segment, Settings, Warned, Zone
 from iptsim.paste.reloads import flushed, reloads, run_after_docker
 from iptsim.paste.rulesets import Builder
@@ -101,20 +101,23 @@ def _read(
         files: files of a capture; those that the texts show are added.
     """
     every = list(chain.from_iterable(cleaned.values()))
-    errors = tuple(engine_errors(every))
     # errors that tell their cause, whatever else the text shows
-    refused = tuple(printed_errors(every))
-    of_tools = tuple(tool_errors(every))
+    said = Said(
+        tuple(engine_errors(every)),
+        tuple(printed_errors(every)),
+        tuple(tool_errors(every)),
+        narrow_link(every),
+    )
     loopbacks = (one for one in own_loopbacks((), every, {}) if one.sure)
     # a patch shows that they have removed rules
     removing = tuple(reloads(every)) if any(line.patched for line in every) else ()
     telling = dict.fromkeys((one.line for one in removing), "a command that replaces all rules")
     telling |= dict.fromkeys(
-        (one.line for found in (errors, refused, loopbacks, of_tools) for one in found),
+        (one.line for found in (said.errors, said.refused, loopbacks, said.of_tools) for one in found),
         "an error message",
     )
-    if (narrow := narrow_link(every)) is not None:
-        telling[narrow.line] = "a sentence about the MTU"
+    if said.narrow_link is not None:
+        telling[said.narrow_link.line] = "a sentence about the MTU"
     reading = read_texts(cleaned, telling)
     only_asked = all(segment.form in CLIENTS for segment in reading.segments)
     if only_asked and not telling and not reading.given.changes:
@@ -123,7 +126,7 @@ def _read(
         raise CaptureError(warned[0].text)
     add_facts(files, reading.of(Facts))
     assumed = settle_chosen(files) + fill_hidden(files)
-    return reading, _host(name, reading, cleaned, files, assumed, (errors, refused, of_tools))
+    return reading, _host(name, reading, cleaned, files, assumed, said)
 
 
 def _host(
@@ -132,7 +135,7 @@ def _host(
     texts: Mapping[str, list[Line]],
     files: Mapping[str, bytes],
     assumed: Sequence[Text],
-    errors: tuple[Sequence[EngineError], Sequence[RefusedCommand], Sequence[ToolError]],
+    said: Said,
 ) -> Host:
     """Return the host that texts describe.
 
@@ -142,8 +145,7 @@ def _host(
         texts: their lines.
         files: files of a capture that the texts show.
         assumed: what was assumed for these files.
-        errors: those of Docker and Podman that no rule causes, and the commands that iptables and the tools beside it
-            refused with one.
+        said: what single lines say.
     """
     rules = _rules(reading)
     every = list(chain.from_iterable(texts.values()))
@@ -200,7 +202,7 @@ def _host(
         add_asked_networks(host, reading.asks(failed=True))
     add_unaddressed(host, listed)
     _set_resolvers(host, reading.of(Resolver))
-    host.pasted = pasted(reading, texts, host, builder, rules, listed, *errors, files)
+    host.pasted = pasted(reading, texts, host, builder, rules, listed, said, files)
     if any("PROTO" not in dict(one.pairs) for one in logged):
         host.assumptions.append(
             message("The kernel's log does not show the protocol; it is assumed to be TCP.")

@@ -40,10 +40,10 @@ def misspelt_variables(lines: Sequence[Line]) -> Iterator[MisspeltVariable]:
     A script that runs another file may have its variables from there.
     """
     code = [line for line in lines if not line.text.lstrip().startswith("#")]
-    if any(_RUNS_OTHER.search(line.text) for line in code):
+    used = {name for line in code for name in _USED.findall(line.text)}
+    if not used or any(_RUNS_OTHER.search(line.text) for line in code):
         return
     known = {name for line in code for found in _SET.finditer(line.text) for name in found.groups() if name}
-    used = {name for line in code for name in _USED.findall(line.text)}
     unused = sorted(known - used)
     for name in sorted(used - known - set(_perhaps_set(code))) if unused else ():
         meant = slip_of(name, unused) or nearest(name, unused, _LIKENESS)

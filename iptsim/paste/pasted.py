@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from iptsim.addresses import address_text
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
@@ -21,7 +22,7 @@ from iptsim.host.pasted import (
     ToolError,
     UncreatedChain,
 )
-from iptsim.host.pasted_services import ListedPort
+from iptsim.host.pasted_services import ListedPort, NarrowLink
 from iptsim.paste.asked import asked, queries, to_itself
 from iptsim.paste.complaint import complaint
 from iptsim.paste.forms.failures import rejected_by
@@ -36,7 +37,6 @@ from iptsim.paste.local_services import (
 )
 from iptsim.paste.logged_addresses import joined_groups
 from iptsim.paste.misspelt import misspelt_variables, quoted_commands
-from iptsim.paste.narrow_links import narrow_link
 from iptsim.paste.pieces import (
     ChainItem,
     CommandItem,
@@ -69,6 +69,22 @@ _REFUSED = re.compile(
 )
 
 
+class Said(NamedTuple):
+    """What single lines say, whatever else the texts show.
+
+    Attributes:
+        errors: the errors of Docker and Podman that no rule causes.
+        refused: the commands that iptables refused, according to the errors that it printed.
+        of_tools: those that nft, ufw and firewall-cmd refused.
+        narrow_link: the link that carries less than the packets of Docker's networks.
+    """
+
+    errors: Sequence[EngineError]
+    refused: Sequence[RefusedCommand]
+    of_tools: Sequence[ToolError]
+    narrow_link: NarrowLink | None
+
+
 def pasted(
     reading: Reading,
     texts: Mapping[str, list[Line]],
@@ -76,9 +92,7 @@ def pasted(
     builder: Builder,
     rules: Sequence[Rules],
     listed: Sequence[Listed],
-    errors: Sequence[EngineError],
-    refused: Sequence[RefusedCommand],
-    of_tools: Sequence[ToolError],
+    said: Said,
     files: Mapping[str, bytes],
 ) -> Pasted:
     """Return what texts say besides their rules.
@@ -90,9 +104,7 @@ def pasted(
         builder: what made its rulesets.
         rules: the rules that they show, and those that logged lines prove.
         listed: the containers that they list.
-        errors: the errors of Docker and Podman that no rule causes.
-        refused: the commands that iptables refused, according to the errors that it printed.
-        of_tools: those that nft, ufw and firewall-cmd refused.
+        said: what single lines of them say.
         files: files of a capture that the text shows.
     """
     lines = list(chain.from_iterable(texts.values()))
@@ -127,16 +139,16 @@ def pasted(
         reloads=tuple(reloads(lines)),
         cut_off=any(piece.cut or piece.unfinished for piece in rules),
         published=tuple(_published(listed)),
-        refused=(*builder.maker.refused, *refused),
+        refused=(*builder.maker.refused, *said.refused),
         own_loopbacks=loopbacks,
         loopback_listeners=tuple(loopback_listeners(lines)),
-        narrow_link=narrow_link(lines),
+        narrow_link=said.narrow_link,
         unpublished=tuple(unpublished_ports(clients, listed, services, here)),
         stopped=tuple(stopped_containers(clients, lines, listed)),
         firewalld_reloads=tuple(firewalld_reloads(lines)),
         not_loaded=tuple(not_loaded(lines)),
-        engine_errors=tuple(errors),
-        tool_errors=tuple(of_tools),
+        engine_errors=tuple(said.errors),
+        tool_errors=tuple(said.of_tools),
         appended=tuple(_appended(rules)),
         engines=tuple(
             name for name, words in _ENGINES.items() if mentions(words) and not reading.in_container

@@ -421,12 +421,11 @@ def _target(words: list[str], chains: Collection[str]) -> Refusal | None:
 
 def _without_address(words: list[str]) -> Refusal | None:
     """Find SNAT and DNAT without an address, or with a placeholder in place of the option, too."""
-    at = _jump_at(words)
-    target, rest = "".join(words[at + 1 : at + 2]), words[at + 2 :]
-    option = {"SNAT": "--to-source", "DNAT": "--to-destination"}.get(target)
-    if option is None or any(word.startswith("--to") for word in words) or (rest and rest[0][:1] != "<"):
+    target, rest = _target_of(words), words[_jump_at(words) + 2 :]
+    is_named = any(word.startswith("--to") for word in words)
+    if target not in ("SNAT", "DNAT") or is_named or (rest and rest[0][:1] != "<"):
         return None
-    return Refusal(message("{target} needs {option}", target=target, option=option))
+    return Refusal(message("{target} needs {option}", target=target, option=_TRANSLATE[target]))
 
 
 #: The checks, in the order in which iptables would notice.

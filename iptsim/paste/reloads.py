@@ -115,6 +115,8 @@ def not_loaded(lines: Iterable[Line]) -> Iterator[Reload]:
     running = set[str]()
     lists_permanent = False
     for line in lines:
+        if not found and "firewall-cmd" not in line.text:
+            continue
         loads = _LOADS.search(line.text) is not None
         if loads or (not lists_permanent and _shows(line.text, found)):
             found = []

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address
 from itertools import chain
 
 from iptsim.addresses import Family, address_text, parse_address
@@ -118,19 +118,22 @@ def address_of_published(
         for end in _CONNECTED.finditer(text)
         if int(end["port"]) in ports and not _ANOTHER.search(text, end.end())
     )
-    named = {end["address"] for end in ends if is_address(end["address"]) and not _is_docker(end["address"])}
-    known = map(ip_address, named)
-    own = {one for one in known if one.is_private and not (one.is_loopback or one.is_unspecified)}
+    known = {IPv4Address(end["address"]) for end in ends if is_address(end["address"])}
+    own = {
+        one
+        for one in known
+        if one.is_private and not (one.is_loopback or one.is_unspecified) and _docker_subnet(int(one)) is None
+    }
     if len(own) != 1:
         return None
     address = int(own.pop())
     return InterfaceAddress(family=4, address=address, prefix_length=24)
 
 
-def _is_docker(text: str) -> bool:
-    """Return whether an address is in a subnet that dockerd chooses where no home network is."""
-    subnet = default_subnet(parse_address(text)[1])
-    return subnet is not None and subnet.length == DOCKER0.length
+def _docker_subnet(address: int) -> Prefix | None:
+    """Return the subnet of an address if dockerd chooses it where no home network is."""
+    subnet = default_subnet(address)
+    return subnet if subnet is not None and subnet.length == DOCKER0.length else None
 
 
 def with_told_addresses(listed: Sequence[Listed], lines: Iterable[Line]) -> list[Listed]:
@@ -190,9 +193,10 @@ def _is_of_container(text: str) -> bool:
     >>> _is_of_container("172.20.0.3"), _is_of_container("172.20.0.1"), _is_of_container("192.168.1.3")
     (True, False, False)
     """
-    if not is_address(text) or not _is_docker(text):
+    if not is_address(text):
         return False
-    subnet = default_subnet(address := parse_address(text)[1])
+    address = parse_address(text)[1]
+    subnet = _docker_subnet(address)
     return subnet is not None and address > subnet.address + 1
 
 

@@ -140,7 +140,7 @@ def _told(text: str) -> dict[str, Any] | None:
         found = pattern.fullmatch(text[:1000])
         if found is None or found["key"] not in SETTINGS or not _is_stated(found["before"], found["after"]):
             continue
-        if not re.search(_SETTING.replace("?P<key>", "").replace("?P<value>", ""), found["after"]):
+        if not re.search(_SETTING, found["after"]):
             return {found["key"]: found["value"] == "true"}
     return None
 
