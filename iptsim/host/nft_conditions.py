@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import product
 from typing import Any
 
 from iptsim.addresses import Family
@@ -25,6 +24,7 @@ from iptsim.host.nft_connection import (
 from iptsim.host.nft_header_fields import (
     ALL_FLAGS,
     Alternatives,
+    address_bits,
     compared,
     flag_options,
     header_options,
@@ -49,7 +49,6 @@ from iptsim.host.nft_shares import shares
 from iptsim.host.nft_values import (
     address,
     counting_words,
-    has_bits_of,
     has_host_bits,
     is_limited,
     keys_of,
@@ -181,29 +180,42 @@ class Conditions(Restrictions):
         name = " ".join(str(about[key]) for key in ("protocol", "field", "key", "result") if key in about)
         values = all_named(name if kind == "payload" else f"{kind} {name}", values, some=op == "in")
         if kind == "payload":
-            protocol, field = str(about.get("protocol")), str(about.get("field"))
-            if (protocol, field) == ("tcp", "flags") and op in ("==", "!="):
-                return self._flags(left, op, values)
-            if (protocol, field) == ("tcp", "flags"):
-                return self._any_flag(values, negated=op == "!") if op in ("in", "!") else None
-            if isinstance(right, Mapping) and has_host_bits(right):
-                # nft prints a mask and a value like that; `nft -f` would clear the bits
-                return self._payload(protocol, field, values, negated=False) and (
-                    ALWAYS if negated else NEVER
-                )
-            return self._payload(protocol, field, values, negated=negated) if op != "!" else None
-        if op == "!" and not (kind == "ct" and about.get("key") in ("state", "status")):
+            return self._of_header(left, op, right, values)
+        if kind == "ct":
+            return self._of_connection(about, op, values)
+        return self._of_metadata(kind, about, values, negated=negated) if op != "!" else None
+
+    def _of_header(self, left: Mapping[str, Any], op: str, right: Any, values: list[Any]) -> list[str] | None:
+        """Return alternative options for a field of a header; `values` are those of the right side."""
+        about, negated = left["payload"], op == "!="
+        protocol, field = str(about.get("protocol")), str(about.get("field"))
+        if (protocol, field) == ("tcp", "flags"):
+            return (
+                self._any_flag(values, negated=op == "!")
+                if op in ("in", "!")
+                else self._flags(left, op, values)
+            )
+        if op == "!":
             return None
-        negated |= op == "!"
+        if isinstance(right, Mapping) and has_host_bits(right):
+            # nft prints a mask and a value like that; `nft -f` would clear the bits
+            return self._payload(protocol, field, values, negated=False) and (ALWAYS if negated else NEVER)
+        return self._payload(protocol, field, values, negated=negated)
+
+    def _of_connection(self, about: Mapping[str, Any], op: str, values: list[Any]) -> list[str] | None:
+        """Return alternative options for what conntrack knows of a packet."""
+        key, of_bits = str(about.get("key")), op in ("in", "!")
+        if (op == "!" and key not in ("state", "status")) or (key == "status" and not of_bits):
+            return None  # all bits of the status, of which a packet of a connection has others too
+        negated = op in ("!=", "!")
+        return self._found(connection_options(key, about.get("dir"), values, self.family, negated=negated))
+
+    def _of_metadata(
+        self, kind: str, about: Mapping[str, Any], values: list[Any], *, negated: bool
+    ) -> list[str] | None:
+        """Return alternative options for what is neither in a header nor of conntrack."""
         if kind == "meta":
             return self._meta(str(about.get("key")), values, negated=negated)
-        if kind == "ct" and about.get("key") == "status" and op not in ("in", "!"):
-            return None  # all of its bits, of which a packet of a connection has others too
-        if kind == "ct":
-            key = str(about.get("key"))
-            return self._found(
-                connection_options(key, about.get("dir"), values, self.family, negated=negated)
-            )
         if kind == "rt" and about.get("key") == "ipsec":
             return self._secured("out", ("forward", "output", "postrouting"), values, negated=negated)
         if kind == "fib":
@@ -318,25 +330,12 @@ class Conditions(Restrictions):
         if field == {"ct": {"key": "state"}}:
             return self._found(masked_state(mask, right, negated=op == "!="))
         if isinstance(mask, str) and isinstance(right, str):
-            return self._bits_of_address(field, mask, right, sign)
+            return address_bits(field, mask, right, self.family, negated=bool(sign))
         marks = {"meta": "mark", "ct": "connmark"}
         name = next((marks[kind] for kind in marks if field == {kind: {"key": "mark"}}), None)
         if name is None or not isinstance(mask, int) or not isinstance(right, int):
             return None
         return [f"-m {name} {sign}--mark {right:#x}/{mask:#x}"]
-
-    def _bits_of_address(self, field: Any, mask: str, wanted: str, sign: str) -> list[str] | None:
-        """Return the option for some bits of an address."""
-        for protocol, side in product(("ip", "ip6"), ("saddr", "daddr")):
-            if not reads(field, protocol, side):
-                continue
-            if FAMILIES[protocol] != self.family:
-                return NEVER
-            if (possible := has_bits_of(wanted, mask)) is not None:
-                # iptables would ignore the other bits
-                option = "-s" if side == "saddr" else "-d"
-                return [f"{sign}{option} {wanted}/{mask}"] if possible else ALWAYS if sign else NEVER
-        return None
 
     def _flags(self, left: Any, op: str, values: list[Any]) -> list[str] | None:
         """Return the options for TCP segments with just these flags, or those of one of several values."""

@@ -6,11 +6,14 @@ Sources: libnftables-json(5); nft_cmp_eval (net/netfilter/nft_cmp.c), nft_range_
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from iptsim.addresses import Family
 from iptsim.host.nft_changes import dscp_option, ecn_bits
 from iptsim.host.nft_names import bits_named
+from iptsim.host.nft_restrictions import ALWAYS, FAMILIES, NEVER, reads
+from iptsim.host.nft_values import has_bits_of
 
 #: Flags of TCP that iptables knows.
 IPTABLES_FLAGS = frozenset({"fin", "syn", "rst", "psh", "ack", "urg"})
@@ -50,6 +53,21 @@ def compared(op: str, value: Any, largest: int = _LARGEST) -> dict[str, list[int
     return {
         "range": {"<": [0, value - 1], "<=": [0, value], ">": [value + 1, largest]}.get(op, [value, largest])
     }
+
+
+def address_bits(field: Any, mask: str, wanted: str, family: Family, *, negated: bool) -> list[str] | None:
+    """Return the option for some bits of an address; None if the field is no address, or they are no bits of one."""
+    for protocol, side in product(("ip", "ip6"), ("saddr", "daddr")):
+        if not reads(field, protocol, side):
+            continue
+        if FAMILIES[protocol] != family:
+            return NEVER
+        if (possible := has_bits_of(wanted, mask)) is not None:
+            # iptables would ignore the other bits
+            option = "-s" if side == "saddr" else "-d"
+            sign = "! " if negated else ""
+            return [f"{sign}{option} {wanted}/{mask}"] if possible else ALWAYS if negated else NEVER
+    return None
 
 
 def header_options(name: str, values: Sequence[Any], family: Family, *, negated: bool) -> Alternatives | None:
