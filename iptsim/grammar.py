@@ -3,13 +3,17 @@
 Tables are valid for one release of Lark and one version of a grammar, so their file is named after both
 (`grammars/ready/dump-1.3.1-0123456789ab.tables`; `python -m tests.tables` writes them). If none matches, the
 parser is built, which takes about ten times as long.
+
+The patterns that the reader of dumps makes from a grammar are stored as well (`grammars/ready/dump-0123456789ab.json`):
+most dumps are read without Lark, whose import takes as long as reading 10,000 rules.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 import re
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +65,8 @@ STARTS: dict[str, tuple[str, ...]] = {
         "words",
     ),
 }
+#: The symbols whose patterns are stored.
+STORED = {"dump": ("COUNTERS",), "values": STARTS["values"]}
 
 
 def folder() -> Path:
@@ -70,13 +76,22 @@ def folder() -> Path:
     return installed if installed.exists() else package.parent / "grammars"
 
 
+def digest(name: str) -> str:
+    """Return what distinguishes a version of a grammar from others."""
+    text = (folder() / f"{name}.lark").read_bytes() + " ".join(STARTS[name]).encode()
+    return f"{zlib.crc32(text):08x}{len(text):04x}"
+
+
 def ready_file(name: str) -> Path:
     """Return the file with the tables of a grammar, if there is one for this Lark."""
     import lark
 
-    text = (folder() / f"{name}.lark").read_bytes() + " ".join(STARTS[name]).encode()
-    digest = hashlib.sha256(text).hexdigest()[:12]
-    return folder() / "ready" / f"{name}-{lark.__version__}-{digest}.tables"
+    return folder() / "ready" / f"{name}-{lark.__version__}-{digest(name)}.tables"
+
+
+def patterns_file(name: str) -> Path:
+    """Return the file with the stored patterns of a grammar, if there is one."""
+    return folder() / "ready" / f"{name}-{digest(name)}.json"
 
 
 def build(name: str) -> Lark:
@@ -100,18 +115,26 @@ def parser(name: str) -> Lark:
 
 
 @cache
-def terminal(name: str, terminal: str) -> re.Pattern[str]:
-    """Return the pattern of a grammar's terminal."""
-    return re.compile(parser(name).get_terminal(terminal).pattern.to_regexp())
-
-
-@cache
-def pattern(name: str, start: str) -> re.Pattern[str]:
+def pattern(name: str, symbol: str) -> re.Pattern[str]:
     """Return a pattern for everything that a grammar derives from a symbol.
 
     The symbol must not be recursive, except for the repetitions that Lark makes from `*` and `+`.
     """
+    return re.compile(_stored(name).get(symbol) or expression(name, symbol))
+
+
+@cache
+def _stored(name: str) -> Mapping[str, str]:
+    file = patterns_file(name) if name in STORED else None
+    stored: dict[str, str] = json.loads(file.read_text("utf-8")) if file is not None and file.exists() else {}
+    return stored
+
+
+def expression(name: str, symbol: str) -> str:
+    """Make the regular expression of :func:`pattern` from the grammar."""
     made = parser(name)
+    if symbol.isupper():
+        return made.get_terminal(symbol).pattern.to_regexp()
     rules: dict[str, list[Rule]] = {}
     for rule in made.rules:
         rules.setdefault(rule.origin.name, []).append(rule)
@@ -130,7 +153,7 @@ def pattern(name: str, start: str) -> re.Pattern[str]:
         more = "|".join(of_symbols(rule.expansion[1:]) for rule in again)
         return f"(?:{found})(?:{more})*" if more else f"(?:{found})"
 
-    return re.compile(of(start))
+    return of(symbol)
 
 
 class Malformed(ValueError):

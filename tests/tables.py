@@ -1,25 +1,30 @@
-"""Writes the parser tables after a change of a grammar or of the pinned Lark version: `python -m tests.tables`.
+"""Writes parser tables and patterns after a change of a grammar or the pinned Lark version: `python -m tests.tables`.
 
 `tests/test_grammar.py` fails if they are out of date.
 """
 
 from __future__ import annotations
 
-from iptsim.grammar import STARTS, build, folder, ready_file
+import json
+
+from iptsim.grammar import STARTS, STORED, build, digest, expression, folder, patterns_file, ready_file
 
 
 def main() -> None:
-    """Write the tables for the installed Lark, and remove those of outdated grammars."""
+    """Write the tables for the installed Lark and the patterns, and remove those of outdated grammars."""
     ready = folder() / "ready"
     ready.mkdir(exist_ok=True)
-    digests = {ready_file(name).stem.rpartition("-")[2] for name in STARTS}
-    for file in ready.glob("*.tables"):
+    digests = {digest(name) for name in STARTS}
+    for file in ready.iterdir():
         if file.stem.rpartition("-")[2] not in digests:
             file.unlink()
     for name in STARTS:
         if not ready_file(name).exists():
             with ready_file(name).open("wb") as stream:
                 build(name).save(stream)
+    for name, symbols in STORED.items():
+        patterns = {symbol: expression(name, symbol) for symbol in symbols}
+        patterns_file(name).write_text(json.dumps(patterns, indent=0) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +38,19 @@ def fresh() -> Iterator[None]:
 def test_tables_are_ready_for_the_locked_lark(name: str) -> None:
     """`python -m tests.tables` writes them."""
     assert grammar.ready_file(name).exists()
+
+
+@pytest.mark.parametrize("name", grammar.STORED)
+def test_stored_patterns_are_those_of_the_grammar(name: str) -> None:
+    """`python -m tests.tables` writes them."""
+    stored = json.loads(grammar.patterns_file(name).read_text("utf-8"))
+    assert stored == {symbol: grammar.expression(name, symbol) for symbol in grammar.STORED[name]}
+
+
+def test_a_usual_dump_is_read_without_lark() -> None:
+    text = "*filter\n:INPUT DROP [0:0]\n[1:2] -A INPUT -s 10.0.0.0/8 -p tcp --dport 80 -j ACCEPT\nCOMMIT\n"
+    code = f"import sys; from iptsim.dump import loads; loads({text!r}); sys.exit('lark' in sys.modules)"
+    assert not subprocess.run([sys.executable, "-c", code], check=False).returncode
 
 
 def test_without_tables_the_parser_is_built(

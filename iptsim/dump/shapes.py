@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from iptsim.dump.plan import Plan
 from iptsim.extensions.base import Match, Target
-from iptsim.grammar import pattern, terminal
+from iptsim.grammar import pattern
 
 #: A bare word of ASCII that is not an option, and a word that may be in quotes; neither has escapes. Classes that are a
 #: few ranges of ASCII are fastest; a bare word with other letters is not what iptables-save prints.
@@ -162,7 +162,7 @@ def _shape(kind: Kind, groups: tuple[tuple[_Role, int], ...]) -> Shape:
 
 def _pieces(kind: Kind) -> list[_Piece]:
     """Return the pattern of a line, word by word; empty if the pattern cannot contain the shape."""
-    counters = _Piece(terminal("dump", "COUNTERS").pattern, "counters")
+    counters = _Piece(pattern("dump", "COUNTERS").pattern, "counters")
     if kind.plan is None:
         pieces = [_Piece(_NAME, "chain", ":"), _Piece(re.escape(kind.policy)), counters]
         return pieces if _LITERAL.fullmatch(kind.policy) else []

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from lark import Tree
-from lark.exceptions import UnexpectedInput
-
 from iptsim.dump.rule import Counters
-from iptsim.dump.words import Word, unquote
+from iptsim.dump.words import IN_QUOTES, Word, unquote
 from iptsim.errors import DumpSyntaxError, Span
 from iptsim.extensions.values import any_of
-from iptsim.grammar import parser, terminal
+from iptsim.grammar import parser, pattern
 from iptsim.languages import Text, message
 
 
@@ -42,9 +39,17 @@ _EXPECTED: dict[str, Text] = {
 }
 #: Programs whose command lines are pasted instead of a dump.
 _PROGRAMS = r"sudo|ip6?tables(?:-(?:nft|legacy))?(?:-(?:save|restore))?"
-#: A rule without quotes and counters, whose words the blanks separate: the grammar takes 20 times as long.
-_PLAIN = re.compile(r'-[^" \t\n\[][^"\n\[]*')
-_WORDS = re.compile(r"[^ \t]+")
+#: The usual forms of lines, read without the grammar: it takes 20 times as long, and Lark would have to be imported.
+_COUNTERS = r"\[[0-9]{1,20}:[0-9]{1,20}\]"
+_BARE = r'[^" \t\n\[]+(?![^ \t])'
+_WORD = rf'[^" \t\n\[]*"{IN_QUOTES}"|{_BARE}'
+_USUAL = re.compile(
+    rf"(?:(?P<counters>{_COUNTERS}) )?(?P<rule>-{_BARE}(?:[ \t]+(?:{_WORD}))*)[ \t]*"
+    rf"|:(?P<chain>[^ \t\n]+ [^ \t\n]+) (?P<of_chain>{_COUNTERS})"
+    r"|\*(?P<table>[^ \t\n]+)|(?P<commit>COMMIT)"
+)
+_WORDS = re.compile(_WORD)
+_NAMES = re.compile(r"[^ ]+")
 
 _ZERO = Counters(0, 0)
 
@@ -59,7 +64,7 @@ def counters_of(text: str) -> Counters:
 
 def read_counters(text: str) -> Counters | None:
     """Read a text that consists only of `[packets:bytes]`; None for anything else."""
-    return counters_of(text) if terminal("dump", "COUNTERS").fullmatch(text) else None
+    return counters_of(text) if pattern("dump", "COUNTERS").fullmatch(text) else None
 
 
 def read_line(text: str, source: str, number: int) -> Line:
@@ -73,9 +78,28 @@ def read_line(text: str, source: str, number: int) -> Line:
     Raises:
         DumpSyntaxError: it is not a line of a dump.
     """
-    if _PLAIN.fullmatch(text):
-        found = (Word(one[0], one[0], *one.span()) for one in _WORDS.finditer(text))
-        return Line("rule", tuple(found))
+    return _usual(text) or _by_grammar(text, source, number)
+
+
+def _usual(text: str) -> Line | None:
+    """Read a line of a usual form; None for any other."""
+    found = _USUAL.fullmatch(text)
+    if found is None:
+        return None
+    counters = found["counters"] or found["of_chain"]
+    read = None if counters is None else counters_of(counters)
+    if found["rule"]:
+        words = _WORDS.finditer(text, *found.span("rule"))
+        return Line("rule", tuple(Word(one[0], unquote(one[0]), *one.span()) for one in words), read)
+    kind = "chain" if read else str(found.lastgroup)
+    names = () if kind == "commit" else _NAMES.finditer(text, *found.span(kind))
+    return Line(kind, tuple(Word(one[0], one[0], *one.span()) for one in names), read)
+
+
+def _by_grammar(text: str, source: str, number: int) -> Line:
+    from lark import Tree
+    from lark.exceptions import UnexpectedInput
+
     try:
         tree = parser("dump").parse(text, start="line").children[0]
     except UnexpectedInput as error:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from lark import Token, Tree
 
-from iptsim.grammar import parser, terminal
+from iptsim.grammar import parser, pattern
 
 #: Values that are each one token, whatever their digits or letters. Numbers differ by the digits that some terminal
 #: of the grammar counts; 0 and 8191 are words of it. Other texts in quotes are part of a shape.
@@ -33,7 +33,7 @@ _MOST = 1000
 
 @cache
 def _values() -> re.Pattern[str]:
-    return re.compile(_VALUE % terminal("nft", "WORD").pattern)
+    return re.compile(_VALUE % pattern("nft", "WORD").pattern)
 
 
 class _Slot(NamedTuple):

@@ -1,11 +1,13 @@
-"""The cut at blanks, which finds a line's shape, agrees with the grammar."""
+"""The cut at blanks, which finds a line's shape, and the reading of usual lines agree with the grammar."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from lark.exceptions import UnexpectedInput
 
+from iptsim.dump import syntax
 from iptsim.dump.words import split, unquote
 from iptsim.grammar import folder, parser
 from tests.strategies import line_text
@@ -35,6 +37,44 @@ def test_same_words_as_the_grammar(text: str) -> None:
     fast, slow = split(line), by_grammar(line)
 
     assert fast == slow or fast is None
+
+
+LINES = st.builds(
+    "{}{}".format,
+    st.sampled_from(["-A ", "[1:2] -A ", "[1:2]", "*", ":", ":A ", ":A B ", ":A - [0:0]", "COMMIT", "-", ""]),
+    line_text | st.text('-:[]"\\ \t\r!*#aA12', max_size=12),
+)
+
+
+@settings(deadline=None)
+@given(LINES)
+@example('[5:300] -A FORWARD -i docker0 -m comment --comment "to the \\"world\\"" ! -s x -j ACCEPT')
+@example(":FORWARD DROP [12:720]")
+@example("*nat")
+@example("COMMIT")
+@example("-A x [1:2] y")
+@example('-"a" b')
+@example('-A "a""b"')
+@example("- a")
+def test_usual_lines_are_read_as_by_the_grammar(line: str) -> None:
+    usual = syntax._usual(line)
+    if usual is not None:
+        assert usual == syntax._by_grammar(line, "x", 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '[5:300] -A X -m comment --comment "a b" -j Y',
+        "-A X -j Y",
+        "*nat",
+        "COMMIT",
+        ":X - [0:0]",
+        ":X DROP [1:2]",
+    ],
+)
+def test_what_iptables_save_prints_is_usual(line: str) -> None:
+    assert syntax._usual(line)
 
 
 @pytest.mark.parametrize(
