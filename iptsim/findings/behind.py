@@ -13,7 +13,7 @@ from iptsim.extensions.values import Network
 from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.native_chains import chains_of
 from iptsim.findings.scene import Scene
-from iptsim.host.namespace import Interface, InterfaceAddress
+from iptsim.host.namespace import Interface, InterfaceAddress, prefix_mask
 from iptsim.owners.docker import is_dockers
 
 #: Names of interfaces that lead to guests or through a tunnel: of libvirt, LXD, LXC, Incus, Proxmox, OpenVPN,
@@ -197,6 +197,22 @@ def _routed(scene: Scene, family: Family, interface: Interface) -> str | None:
             if (whole or 0 < route.prefix_length <= BITS[family] - 2) and is_private(family, address):
                 return address
     return None
+
+
+def subnet_of(scene: Scene, family: Family, address: str) -> str:
+    """Return the subnet of a machine behind the host, according to the host's routes; "" if none leads to a subnet."""
+    number = parse_address(address)[1]
+    lengths = [
+        route.prefix_length
+        for route in scene.host.namespace.routes
+        if (route.family, route.type) == (family, "unicast")
+        and route.prefix_length > 0
+        and number & prefix_mask(family, route.prefix_length) == route.destination
+    ]
+    length = max(lengths, default=BITS[family])
+    if length == BITS[family]:
+        return ""
+    return f"{address_text(family, number & prefix_mask(family, length))}/{length}"
 
 
 def guests_beside(scene: Scene, family: Family) -> Iterator[Behind]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from iptsim.addresses import Family, address_text
 from iptsim.dump.rule import Rule
@@ -74,7 +74,6 @@ def ports_after_translation(scene: Scene) -> Iterator[Finding]:
                 yield _listed_port(family, rule, listed[named])
         if not rules:
             continue
-        port = _destination_port(rules[0])
         positions = message_joined(", ", [str(rule.position) for rule in rules[:_SHOWN]])
         yield Finding(
             "docker-user-port",
@@ -89,13 +88,20 @@ def ports_after_translation(scene: Scene) -> Iterator[Finding]:
                 "DNAT comes before: in FORWARD the packet has the address and port of the container. For a port that"
                 " is published as 8080:80, --dport 8080 never matches; it only works where both ports are the same."
             ),
-            message(
-                "To name the port of the host: {words}",
-                words=f"-m conntrack --ctorigdstport {port} --ctdir ORIGINAL",
-            ),
+            _remedy(scene, family, rules),
             None,
             family,
         )
+
+
+def _remedy(scene: Scene, family: Family, rules: Sequence[Rule]) -> Message:
+    """Return how rules of DOCKER-USER name the ports of the host; without commands if their positions are unknown."""
+    ports = [(rule, _destination_port(rule) or 0) for rule in rules[:_SHOWN]]
+    if not scene.pasted.appended:
+        commands = [_for_original_port(family, rule, port) for rule, port in ports]
+        return message("To name the port of the host: {commands}", commands=shell(*commands))
+    words = f"-m conntrack --ctorigdstport {ports[0][1]} --ctdir ORIGINAL"
+    return message("To name the port of the host: {words}", words=words)
 
 
 def _listed_port(family: Family, rule: Rule, port: ListedPort) -> Finding:

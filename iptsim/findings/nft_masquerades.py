@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from iptsim.addresses import Family, address_text
 from iptsim.dump.rule import Rule
 from iptsim.extensions.verdicts import TRANSLATING_SOURCE
-from iptsim.findings.behind import Behind, ask_outside, networks_behind, other_machine
+from iptsim.findings.behind import Behind, ask_outside, networks_behind, other_machine, subnet_of
 from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.native_chains import chains_of, has_only_nftables
 from iptsim.findings.remedy import outcome
-from iptsim.findings.replies import leaves_private, private_source
+from iptsim.findings.replies import leaves_private, masquerading, private_source
 from iptsim.findings.scene import Scene
 from iptsim.host.nft_chains import NftChain
 
@@ -32,14 +32,16 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
             if shown is None or source is None:
                 continue
             seen.add(behind.interface)
-            command = _command(scene, family, translating[0][0], source)
+            subnet = subnet_of(scene, family, source)
+            command = _command(scene, family, translating[0][0], subnet or source)
             after = outcome(scene, family, (command,), shown)
             if after is not None and after.verdict == "ACCEPT" and not private_source(scene, family, after):
                 rules = [rule for _, rule in translating]
                 outside = scene.outside_interface(family)
                 way_out = outside.name if outside is not None else ""
                 evidence = tuple(map(of_rule, rules[:SHOWN]))
-                yield leaves_private(family, behind.name, source, way_out, evidence, rules, command, shown)
+                remedy = masquerading(command, subnet)
+                yield leaves_private(family, behind.name, source, way_out, evidence, rules, remedy, shown)
 
 
 def _command(scene: Scene, family: Family, base: NftChain, source: str) -> str:

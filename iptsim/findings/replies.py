@@ -10,7 +10,7 @@ from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import HiddenTarget, hides_interfaces
 from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
-from iptsim.findings.behind import Behind, ask_outside, lans_behind, networks_behind
+from iptsim.findings.behind import Behind, ask_outside, lans_behind, networks_behind, subnet_of
 from iptsim.findings.examples import packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.native_chains import has_only_nftables
@@ -305,13 +305,14 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation | None)
         for rule in scene.rules(family, "nat", "POSTROUTING")
         if rule.target_name in TRANSLATING_SOURCE and not _is_hairpin(rule)
     ]
-    command = f"{tool_of(family)} -t nat -A POSTROUTING -s {source} -o {way_out} -j MASQUERADE"
+    subnet = subnet_of(scene, family, source)
+    command = f"{tool_of(family)} -t nat -A POSTROUTING -s {subnet or source} -o {way_out} -j MASQUERADE"
     after = outcome(scene, family, (command,), shown)
     allowed = after is not None and after.verdict in ("ACCEPT", shown.verdict)
     if after is None or not allowed or private_source(scene, family, after) is not None:
         return
     evidence = tuple(map(of_rule, near[:3])) or (Evidence("nat POSTROUTING", message("no rule masquerades")),)
-    yield leaves_private(family, name, source, way_out, evidence, near, command, shown)
+    yield leaves_private(family, name, source, way_out, evidence, near, masquerading(command, subnet), shown)
 
 
 def leaves_private(
@@ -321,7 +322,7 @@ def leaves_private(
     way_out: str,
     evidence: tuple[Evidence, ...],
     near: list[Rule],
-    command: str,
+    remedy: Message,
     shown: Explanation,
 ) -> Finding:
     """Return the finding about a network whose packets leave the host with a private source address.
@@ -333,7 +334,7 @@ def leaves_private(
         way_out: the interface by which they leave.
         evidence: the rules that masquerade others, or that none does.
         near: those rules.
-        command: what masquerades them.
+        remedy: what masquerades them.
         shown: such a packet.
     """
     return Finding(
@@ -352,12 +353,18 @@ def leaves_private(
             ),
             _why_not(near, way_out),
         ),
-        message(
-            "{command}. For all machines there, give the network instead of the address.",
-            command=shell(command),
-        ),
+        remedy,
         shown,
         family,
+    )
+
+
+def masquerading(command: str, subnet: str) -> Message:
+    """Return the remedy of a command that masquerades a subnet, or one machine of a subnet that is unknown."""
+    if subnet:
+        return shell(command)
+    return message(
+        "{command}. For all machines there, give the network instead of the address.", command=shell(command)
     )
 
 

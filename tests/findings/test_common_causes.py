@@ -487,6 +487,12 @@ def test_the_ports_of_replies_are_not_those_of_containers(tmp_path: Path) -> Non
     assert "docker-user-port" not in lint(tmp_path, from_containers)
 
 
+def test_a_rule_that_should_name_the_port_of_the_host_is_replaced(tmp_path: Path) -> None:
+    text = "iptables -I DOCKER-USER -i eth0 -p tcp --dport 8080 ! -s 203.0.113.50 -j DROP\n"
+    rule = "! -s 203.0.113.50/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP"
+    assert str(lint(tmp_path, text)["docker-user-port"].remedy).endswith(f"iptables -R DOCKER-USER 1 {rule}")
+
+
 @pytest.mark.parametrize(
     ("rule", "found"),
     [

@@ -130,7 +130,7 @@ def test_a_lan_that_is_not_masqueraded(post: str, forward: tuple[str, ...], is_f
     assert (found_one is not None) is is_found
     if found_one is not None:
         assert str(found_one.remedy).startswith(
-            'nft add rule ip r post ip saddr 192.168.7.2 oifname "eth0" masquerade'
+            'nft add rule ip r post ip saddr 192.168.7.0/24 oifname "eth0" masquerade'
         )
 
 
