@@ -240,7 +240,7 @@ def _of_text(
         yield from _of_records(_read(stream, text.kernel_line), size)
     elif _VPC.match(first) or (b"srcaddr" in first and b"dstaddr" in first and b"," not in first):
         yield from tables.vpc_batches(stream, head)
-    elif re.match(rb"(?:ts,te,td,sa,da,|first[sS]een,)", first):
+    elif re.match(rb"(?:ts,te,td,sa,da,|(?:cnt,af,)?first[sS]een,)", first):
         yield from tables.nfdump_batches(stream, head)
     elif b"\0" not in first and any(mark in first for mark in (b",", b";", b"\t")):
         yield from tables.csv_batches(stream, head, mapped)

@@ -151,6 +151,14 @@ def test_aws_vpc_flow_log(tmp_path: Path) -> None:
         {"src": "10.0.0.62", "dst": "52.213.180.42", "sport": "5001", "dport": "43416", "proto": "6",
          "state": "established"},
     ]  # fmt: skip
+    # without log-status, records without data have no addresses
+    fifth = (
+        "version srcaddr dstaddr srcport dstport protocol flow-direction\n"
+        "5 10.0.0.5 10.0.0.62 443 5001 6 ingress\n5 - - - - - egress\n"
+    )
+    assert records(tmp_path, fifth) == [
+        {"src": "10.0.0.5", "dst": "10.0.0.62", "sport": "443", "dport": "5001", "proto": "6"}
+    ]
 
 
 def test_zeek_conn_log(tmp_path: Path) -> None:
@@ -188,6 +196,34 @@ def test_nfdump_csv(tmp_path: Path) -> None:
          "state": "established"},
         {"src": "10.0.0.1", "dst": "10.0.0.2", "proto": "ICMP", "icmp_type": "8", "icmp_code": "0"},
     ]  # fmt: skip
+    # the forms of nfdump 1.7: `-o csv`, and `-o csv-fast` (csv_prolog_fast in output_csv.c)
+    text = (
+        "firstSeen,duration,proto,srcAddr,srcPort,dstAddr,dstPort,packets,bytes,bps,bpp,flows\n"
+        "2024-01-01 00:00:00.000,0.100,UDP,10.0.0.1,40000,10.0.0.2,53,5,500,0,0,1\n"
+    )
+    found = {"src": "10.0.0.1", "dst": "10.0.0.2", "sport": "40000", "dport": "53", "proto": "UDP"}
+    assert records(tmp_path, text) == [found]
+    text = (
+        "cnt,af,firstSeen,lastSeen,proto,srcAddr,srcPort,dstAddr,dstPort,srcAS,dstAS,input,output,flags,srcTos,packets,"
+        "bytes\n1,2,1704067200000,1704067201000,6,10.0.0.1,40000,10.0.0.2,22,0,0,0,0,...A....,0,5,500\n"
+    )
+    assert records(tmp_path, text) == [{**found, "dport": "22", "proto": "6", "state": "established"}]
+
+
+@pytest.mark.parametrize("text", ["when,SourceIP\n", "when;SourceIP\n1;10.0.0.1\n", "when\tSourceIP"])
+def test_a_table_without_rows_has_its_columns_checked(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="no columns src and dst, but: when, SourceIP; name them"):
+        records(tmp_path, text)
+    assert records(tmp_path, "src,dst\n") == []
+
+
+def test_an_empty_parquet_file_has_its_columns_checked(tmp_path: Path) -> None:
+    file = tmp_path / "log.parquet"
+    pq.write_table(pa.table({"when": pa.array([], pa.int64())}), file)
+    with pytest.raises(UsageError, match="no columns src and dst, but: when; name them"):
+        list(read_log(str(file), {}))
+    pq.write_table(pa.table({"src": pa.array([], pa.string()), "dst": pa.array([], pa.string())}), file)
+    assert not list(read_log(str(file), {}))
 
 
 def frame(source: str, destination: str, proto: int, transport: bytes, *, vlan: bool = False) -> bytes:

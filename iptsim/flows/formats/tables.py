@@ -7,6 +7,7 @@ import re
 from codecs import getincrementaldecoder
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import IO, Any
 
 import pyarrow as pa
@@ -33,7 +34,8 @@ _KNOWN: dict[str, dict[str, str]] = {
             "tcp-flags": "flags", "log-status": "status"},
     "zeek": {"id.orig_h": "src", "id.resp_h": "dst", "id.orig_p": "sport", "id.resp_p": "dport", "proto": "proto"},
     "nfdump": {"sa": "src", "da": "dst", "sp": "sport", "dp": "dport", "pr": "proto", "flg": "flags",
-               "srcAddr": "src", "dstAddr": "dst", "srcPort": "sport", "dstPort": "dport", "flags": "flags"},
+               "srcAddr": "src", "dstAddr": "dst", "srcPort": "sport", "dstPort": "dport", "proto": "proto",
+               "flags": "flags"},
 }  # fmt: skip
 _ADDRESSED = ({"src", "from"}, {"dst", "to"})
 
@@ -118,8 +120,10 @@ def parquet_batches(name: str, mapped: Mapping[str, str], size: int) -> Batches:
     # pre-buffered, all that was read would stay in memory
     with pq.ParquetFile(name, buffer_size=_PIECE, pre_buffer=False) as file:
         names = _distinct(file.schema_arrow.names)
-        batches = file.iter_batches(batch_size=size)
-        yield from _mapped((pa.RecordBatch.from_arrays(one.columns, names) for one in batches), mapped)
+        # a log without rows has its columns checked, too
+        empty = pa.RecordBatch.from_arrays([pa.array([], kind) for kind in file.schema_arrow.types], names)
+        read = (pa.RecordBatch.from_arrays(one.columns, names) for one in file.iter_batches(batch_size=size))
+        yield from _mapped(chain((empty,), read), mapped)
 
 
 # -- columns ---------------------------------------------------------------------------------------
@@ -164,6 +168,8 @@ def _mapped(
                     )
                 )
             checked = True
+        if not batch.num_rows:
+            continue
         columns = {name: batch.column(column) for name, column in mapped.items() if column in names}
         columns |= {
             name: batch.column(name)
@@ -222,7 +228,7 @@ def _tables(
     nulls: tuple[str, ...] = ("", "-"),
     ragged: bool = False,
 ) -> Batches:
-    """Yield the rows of a text in columns as texts.
+    """Yield the rows of a text in columns as texts; first none, as a log without rows has its columns checked, too.
 
     Args:
         names: of the columns; None if the first line has them.
@@ -250,6 +256,8 @@ def _tables(
     if names is None:
         header = stream.readline().decode("utf-8", "replace").strip("\ufeff\r\n")
         names = _distinct(name.strip().strip('"') for name in header.split(delimiter))
+    empty = pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
+    yield empty
     read = pyarrow.csv.ReadOptions(column_names=names, block_size=_BLOCK, use_threads=False)
     parse = pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=invalid)
     convert = pyarrow.csv.ConvertOptions(
@@ -277,7 +285,6 @@ def _tables(
                 message("the log cannot be read as a table: {error}", error=str(error))
             ) from None
     if wrong:
-        empty = pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
         yield _side_by_side(empty, batch_of(wrong))
 
 
@@ -331,9 +338,9 @@ def _side_by_side(batch: pa.RecordBatch, errors: pa.RecordBatch) -> pa.RecordBat
 
 
 def _with_flows(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the rows of a VPC flow log that hold a flow: not those without data."""
+    """Return the rows of a VPC flow log that hold a flow: those without data have a status, and no addresses."""
     if "status" not in batch.schema.names:
-        return batch
+        return batch.filter(pc.or_(batch.column("src").is_valid(), batch.column("dst").is_valid()))
     status = batch.column("status").fill_null("OK")
     kept = pc.invert(pc.is_in(status, pa.array(["NODATA", "SKIPDATA"])))
     return batch.filter(kept).drop_columns(["status"])
