@@ -8,15 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Network
-from typing import NamedTuple
 
-from iptsim.addresses import BITS
+from iptsim.addresses import BITS, is_loopback
 from iptsim.dump.chain_graph import ChainGraph
 from iptsim.dump.rule import Plan, Rule
 from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.matches.addrtype import Addrtype4, Addrtype6
 from iptsim.extensions.targets.dnat import Snat
-from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
+from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.host.containers import PublishedPort
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, NFT_TABLE, OWN_BRIDGES
 from iptsim.host.members import (
@@ -30,9 +29,9 @@ from iptsim.host.members import (
     forwarded_to,
     prefix_of,
 )
-from iptsim.host.namespace import prefix_mask
 from iptsim.host.nft_chains import NftRuleset
 from iptsim.host.nft_rulesets import ruleset_of
+from iptsim.host.own_addresses import own_addresses
 
 _KUBERNETES = re.compile(r"KUBE-|cali-|CNI-")
 #: Chains that dockerd creates.
@@ -45,7 +44,6 @@ _OUTSIDE = re.compile(r"(eth|en|wl|ww|bond|team|venet)[0-9a-z]+|wan[0-9]?|pppoe-
 _TUNNEL = re.compile(r"(tun|tap|ppp|wg)[-_0-9a-z]*")
 _INTERFACES = frozenset({"in_interface", "out_interface"})
 _TRANSLATING = ("DNAT", "SNAT", "MASQUERADE")
-_LOOPBACK: dict[int, tuple[int, int]] = {4: (0x7F << 24, 8), 6: (1, 128)}
 
 
 class Evidence:
@@ -90,6 +88,8 @@ class Evidence:
         #: addresses that rules expect behind the external interface
         self._leaves_outside: set[Member] = set()
         self.lan: list[Prefix] = []
+        #: bridges by which packets leave whose source rules translate, with the subnets that these name
+        self._left_by: dict[str, list[Prefix]] = {}
         #: nat chains for packets that leave by an interface
         self._leaving: list[tuple[str, str]] = []
         self._weak: dict[str, list[Prefix]] = {}
@@ -108,7 +108,7 @@ class Evidence:
                 if tells:
                     self._look(rule)
             self._translating_chains(ruleset)
-            for own in _own_addresses(ruleset):
+            for own in own_addresses(ruleset):
                 # a rule of INPUT for the target of a port forward is a mistake
                 if own.sure or own.member not in self.members:
                     self._host_address(own.member)
@@ -123,12 +123,26 @@ class Evidence:
         if nftables is not None:
             self.interfaces |= dict.fromkeys(nftables.interfaces)
             self._translated |= dict.fromkeys(name for name in nftables.uplinks if not BRIDGE.fullmatch(name))
+        self._take_bridge_for_outside()
         for name, prefixes in self._weak.items():
             if not BRIDGE.fullmatch(name):
                 self.links[name] = prefixes
             elif name not in self.subnets:
                 self.subnets[name] = prefixes
         self._guess_tunnel()
+
+    def _take_bridge_for_outside(self) -> None:
+        """Take a bridge for the external interface if rules translate what leaves by it, and no other may be it.
+
+        Proxmox: -A POSTROUTING -s 10.10.10.0/24 -o vmbr0 -j MASQUERADE.
+        """
+        for name, prefixes in self._left_by.items() if self.outside is None else ():
+            inside = self._weak.get(name, [])
+            if name in self.subnets or self.is_dockers(name) or (inside and not {*prefixes} - {*inside}):
+                continue
+            self._translated[name] = None
+            self._hidden += prefixes
+            return
 
     def _guess_tunnel(self) -> None:
         """Assign masqueraded subnets without a known interface to the only tunnel or other internal interface.
@@ -185,7 +199,7 @@ class Evidence:
             one
             for one in found
             if IPv4Network((one.address, one.length)).is_private
-            and not _is_loopback(one)
+            and not is_loopback(one.family, one.address)
             and not any(
                 other.covers(4, one.address) or one.covers(other.family, other.address) for other in known
             )
@@ -231,7 +245,9 @@ class Evidence:
         named = (name for name in self.interfaces if BRIDGE.fullmatch(name))
         members = self.members if self._members.placed else {}
         placed = (bridge for bridge in members.values() if bridge is not None)
-        found = list(dict.fromkeys([*self.subnets, *placed, *named]))
+        found = [
+            one for one in dict.fromkeys([*self.subnets, *placed, *named]) if one not in self._translated
+        ]
         # iptables -L shows no interfaces without -v; Docker always has docker0
         return found or ([DEFAULT_BRIDGE] if self.docker and self.listed and not self.interfaces else [])
 
@@ -321,10 +337,13 @@ class Evidence:
             if prefix is not None:
                 self._add_subnet(self.subnets, name, prefix)
                 self.masqueraded.add(name)
-        elif not BRIDGE.fullmatch(name) and not _is_for_own_packets(rule):
-            self._translated[name] = None
-            if prefix is not None and 0 < prefix.length < BITS[prefix.family]:
-                self._hidden.append(prefix)
+        elif not _is_for_own_packets(rule):
+            sources = [prefix] if prefix is not None and 0 < prefix.length < BITS[prefix.family] else []
+            if not BRIDGE.fullmatch(name):
+                self._translated[name] = None
+                self._hidden += sources
+            elif parameters.destination is None:
+                self._left_by.setdefault(name, []).extend(sources)
 
     def _drop(self, rule: Rule) -> None:
         """Docker: ! -s 172.18.0.0/16 -o br-x -j DROP (internal); -i br-x -o br-x -j DROP (icc=false)."""
@@ -365,7 +384,11 @@ class Evidence:
         parameters = rule.parameters
         for side, interface in (("destination", "out_interface"), ("source", "in_interface")):
             prefix = prefix_of(parameters, side)
-            if prefix is None or prefix.length != BITS[prefix.family] or _is_loopback(prefix):
+            if (
+                prefix is None
+                or prefix.length != BITS[prefix.family]
+                or is_loopback(prefix.family, prefix.address)
+            ):
                 continue
             bridge = getattr(parameters, interface) if interface not in parameters.negated else None
             if bridge is None and side == "destination" and "in_interface" in parameters.negated:
@@ -386,7 +409,7 @@ class Evidence:
         if rule.chain == "OUTPUT":
             return  # what the host itself sends may be for any machine
         asked, member = asked_prefix(rule), forwarded_to(rule)
-        if asked is not None and member is not None and not _is_loopback(asked):
+        if asked is not None and member is not None and not is_loopback(asked.family, asked.address):
             self._host_address(Member(member.family, asked.address))
 
     def _host_address(self, address: Member) -> None:
@@ -399,50 +422,6 @@ class Evidence:
             known = subnets.setdefault(bridge, [])
             if prefix not in known:
                 known.append(prefix)
-
-
-class _Own(NamedTuple):
-    """An address that seems to be the host's own; surely so if it sends from there, or on which interface is known."""
-
-    member: Member
-    sure: bool
-
-
-def _own_addresses(ruleset: Ruleset) -> Iterator[_Own]:
-    """Yield addresses to which packets pass INPUT, or from which they pass OUTPUT.
-
-    -A INPUT -d 192.0.2.10/32 -p tcp --dport 22 -j ACCEPT; -A OUTPUT -s 192.0.2.10/32 -j ACCEPT. An address that is also
-    banned is that of another host, in a rule that has no effect.
-    """
-    found = list(_named_as_own(ruleset))
-    banned = set(_banned(ruleset)) if found else set()
-    for prefix, sure in found:
-        if prefix not in banned:
-            yield _Own(Member(prefix.family, prefix.address), sure)
-
-
-def _named_as_own(ruleset: Ruleset) -> Iterator[tuple[Prefix, bool]]:
-    for name, side in (("INPUT", "destination"), ("OUTPUT", "source")):
-        chain = ruleset.chain("filter", name)
-        for rule in chain.rules if chain is not None else ():
-            if rule.plan is not None and side not in rule.plan.fields:
-                continue
-            prefix = prefix_of(rule.parameters, side)
-            if prefix is None or prefix.length != BITS[prefix.family]:
-                continue
-            if not _is_loopback(prefix) and not _is_for_many(prefix):
-                yield prefix, name == "OUTPUT" or rule.parameters.in_interface is not None
-
-
-def _banned(ruleset: Ruleset) -> Iterator[Prefix]:
-    """Yield the senders that INPUT blocks on all interfaces; a rule against spoofing names one."""
-    chain = ruleset.chain("filter", "INPUT")
-    for rule in chain.rules if chain is not None else ():
-        if rule.plan is not None and "source" not in rule.plan.fields:
-            continue
-        prefix = prefix_of(rule.parameters, "source")
-        if prefix is not None and rule.target_name in BLOCKING and rule.parameters.in_interface is None:
-            yield prefix
 
 
 def _of_docker(nftables: NftRuleset | None) -> Iterator[Rule]:
@@ -461,18 +440,6 @@ def _may_tell(rule: Rule) -> bool:
         return bool(plan.fields & _INTERFACES) or plan.target_name in _TRANSLATING
     named = parameters.in_interface is not None or parameters.out_interface is not None
     return named or rule.target_name in _TRANSLATING or rule.chain == "DOCKER"
-
-
-def _is_loopback(prefix: Prefix) -> bool:
-    base, length = _LOOPBACK[prefix.family]
-    return prefix.address & prefix_mask(prefix.family, length) == base
-
-
-def _is_for_many(prefix: Prefix) -> bool:
-    """Return whether an address is a multicast group, the broadcast address, or the last address of a usual subnet."""
-    if prefix.family == 6:
-        return prefix.address >> 120 == 0xFF
-    return prefix.address >> 28 >= 0xE or prefix.address & 0xFF in (0, 0xFF)
 
 
 def _is_for_own_packets(rule: Rule) -> bool:

@@ -269,6 +269,37 @@ def test_the_uplink_is_where_a_chain_of_its_own_masquerades(tmp_path: Path) -> N
     assert any("The host reaches the outside through wan " in one for one in map(str, host.assumptions))
 
 
+@pytest.mark.parametrize(
+    ("masquerading", "filtering", "outside"),
+    [
+        ("-s 10.10.10.0/24 -o vmbr0 -j MASQUERADE", "-i vmbr0 -j ACCEPT", "vmbr0"),  # Proxmox
+        ("-o br0 -j SNAT --to-source 192.0.2.10", "-i vmbr1 -o br0 -j ACCEPT", "br0"),
+        ("-s 10.10.10.0/24 -o vmbr0 -j MASQUERADE", "-i eth0 -j ACCEPT", "eth0"),
+        ("-s 10.10.10.0/24 -o br0 -j MASQUERADE", "-s 10.10.10.0/24 -i br0 -j ACCEPT", "eth0"),  # a hairpin
+        ("-d 10.10.10.5 -o br0 -j MASQUERADE", "-i br0 -j ACCEPT", "eth0"),
+        ("-s 172.17.0.2 -o docker0 -j MASQUERADE", "-i docker0 -j ACCEPT", "eth0"),
+    ],
+)
+def test_a_bridge_is_the_uplink_if_what_leaves_by_it_is_masqueraded(
+    masquerading: str, filtering: str, outside: str, tmp_path: Path
+) -> None:
+    nat = f"*nat\n-A POSTROUTING {masquerading}\nCOMMIT\n"
+    (tmp_path / "rules").write_text(f"{nat}*filter\n-A FORWARD {filtering}\nCOMMIT\n")
+    host = load_host(tmp_path / "rules")
+    told = f"The host reaches the outside through {outside} and has the address 192.0.2.10/24 there."
+    assert told in map(str, host.assumptions)
+
+
+def test_a_port_forward_from_the_bridge_that_is_the_uplink(tmp_path: Path) -> None:
+    (tmp_path / "rules").write_text(
+        "*nat\n-A PREROUTING -i vmbr0 -p tcp -m tcp --dport 8443 -j DNAT --to-destination 10.10.10.5:443\n"
+        "-A POSTROUTING -s 10.10.10.0/24 -o vmbr0 -j MASQUERADE\nCOMMIT\n"
+    )
+    leg = iptsim.explain(tmp_path / "rules", "internet", "host:8443").trace.legs[0]
+    assert leg.delivered is not None
+    assert address_text(4, leg.delivered.packet.dst) == "10.10.10.5"
+
+
 def test_the_only_tunnel_leads_to_what_gets_the_hosts_address(tmp_path: Path) -> None:
     # as the PostUp lines of WireGuard guides write it: no rule ties the subnet to wg0
     nat = "*nat\n-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE\nCOMMIT\n"
