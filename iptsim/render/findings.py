@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
 from pathlib import Path
 
 from rich.text import Text
@@ -13,12 +14,14 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.findings import Finding, Findings
 from iptsim.findings.finding import Cause, packet_and_verdict
-from iptsim.languages import say, sentences
+from iptsim.languages import say, say_many, sentences
 from iptsim.passages import passages
 from iptsim.render.annotations import Annotation
 from iptsim.render.sheets import Sheet
 
 _INDENT = "  "
+#: The most findings of one code, and the most evidence of one finding, that are shown.
+_MOST_FINDINGS, _MOST_EVIDENCE = 50, 20
 
 
 def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = False) -> Iterator[Text]:
@@ -35,11 +38,25 @@ def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = 
     mended = findings.mended if isinstance(findings, Findings) else None
     if cause is not None:
         yield cause_line(cause)
-    for number, finding in enumerate(findings):
-        if number or cause is not None:
+    is_first = cause is None
+    for code, alike in groupby(findings, key=lambda finding: finding.code):
+        for finding in islice(alike, _MOST_FINDINGS):
+            if not is_first:
+                yield Text("")
+            is_first = False
+            yield from _finding_lines(finding)
+            yield from _remedy_lines(finding, source)
+        if left := sum(1 for _ in alike):
             yield Text("")
-        yield from _finding_lines(finding)
-        yield from _remedy_lines(finding, source)
+            yield Text(
+                say_many(
+                    "{count} more finding {code} is not shown; --json lists all.",
+                    "{count} more findings {code} are not shown; --json lists all.",
+                    left,
+                    code=code,
+                ),
+                "dim",
+            )
     if not findings and cause is None:
         yield Text(say("Nothing found."))
     if mended is not None:
@@ -63,10 +80,12 @@ def _finding_lines(finding: Finding) -> Iterator[Text]:
     yield Text.assemble(
         (finding.code, colour), f"  {finding.severity}   ", (printable(_title(finding)), "bold")
     )
-    for item in finding.evidence:
+    for item in finding.evidence[:_MOST_EVIDENCE]:
         yield Text.assemble(
             _INDENT, say("{place}:  ", place=printable(item.place)), (printable(item.text), "cyan")
         )
+    if (left := len(finding.evidence) - _MOST_EVIDENCE) > 0:
+        yield Text(_INDENT + say("and {count} more; --json lists all", count=left), "dim")
     yield Text(f"{_INDENT}{printable(finding.consequence)}")
     if finding.shown is not None:
         yield Text(f"{_INDENT}{printable(_shown(finding.shown))}")

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import iptsim
 from iptsim.errors import CaptureError
 from iptsim.findings import ANALYSES, CODES, Finding
+from iptsim.render.findings import findings_lines
 from tests.thoroughness import every_nth
 
 FIXTURES = Path(__file__).parent.parent.parent / "fixtures"
@@ -897,3 +899,26 @@ def test_published_ports_bypass_firewalld() -> None:
         "8090/tcp (other), 8080/tcp (web) are open from outside although firewalld in INPUT denies them."
     )
     assert any("filter_IN_public_to_HOST" in str(evidence.place) for evidence in found.evidence)
+
+
+def test_of_many_findings_alike_only_the_first_are_shown(tmp_path: Path) -> None:
+    """JSON has them all."""
+    names = [f"C{number}" for number in range(52)]
+    chains = "".join(f":{name} - [0:0]\n" for name in names)
+    jumps = "".join(f"-A INPUT -j {name}\n" for name in names)
+    found = iptsim.lint(dump_file(tmp_path, f"*filter\n:INPUT ACCEPT [0:0]\n{chains}{jumps}COMMIT\n"))
+    lines = [line.plain for line in findings_lines(found, "x")]
+    assert codes(found).count("empty-chain") == 52
+    assert sum(line.startswith("empty-chain") for line in lines) == 50
+    assert "2 more findings empty-chain are not shown; --json lists all." in lines
+
+
+def test_of_much_evidence_only_the_first_is_shown(tmp_path: Path) -> None:
+    many = "".join(f"-A INPUT -s 192.0.2.{number} -j DROP\n" for number in range(23))
+    (found,) = iptsim.lint(
+        dump_file(tmp_path, f"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j ACCEPT\n{many}COMMIT\n")
+    )[:1]
+    evidence = tuple(found.evidence[:1]) * 22
+    lines = [line.plain for line in findings_lines([replace(found, evidence=evidence)], "x")]
+    assert lines[1:21] == [lines[1]] * 20
+    assert lines[21] == "  and 2 more; --json lists all"
