@@ -141,6 +141,11 @@ def hides_interfaces(match: Match) -> bool:
     return isinstance(match, Hidden) and match.is_interfaces
 
 
+def hides_chain(match: Match) -> bool:
+    """Return whether a match represents that the rule may be in another chain, which a source does not show."""
+    return isinstance(match, Hidden) and match.place[:1] == ("chain",)
+
+
 class HiddenTarget(Target):
     """A target that the source does not show in full: what it does is unknown.
 

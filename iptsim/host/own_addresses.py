@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from iptsim.addresses import BITS, is_loopback
 from iptsim.dump.ruleset import Ruleset
+from iptsim.extensions.hidden import hides_chain
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.host.members import Member, Prefix, prefix_of
 
@@ -38,7 +39,7 @@ def _named_as_own(ruleset: Ruleset) -> Iterator[tuple[Prefix, bool]]:
             if rule.plan is not None and side not in rule.plan.fields:
                 continue
             prefix = prefix_of(rule.parameters, side)
-            if prefix is None or prefix.length != BITS[prefix.family]:
+            if prefix is None or prefix.length != BITS[prefix.family] or any(map(hides_chain, rule.matches)):
                 continue
             if not is_loopback(prefix.family, prefix.address) and not _is_for_many(prefix):
                 yield prefix, name == "OUTPUT" or rule.parameters.in_interface is not None

@@ -86,6 +86,7 @@ def route_as_logged(host: Host, logged: Iterable[LoggedLine]) -> None:
     """
     namespace = host.namespace
     for one in logged:
+        _note_bridges(host, dict(one.pairs))
         out, to = dict(one.pairs).get("OUT", ""), one.fields.get("to", "")
         found = namespace.interfaces.get(out)
         is_own, is_known = one.hook == "OUTPUT" and out != "lo", ADDRESS.fullmatch(to) is not None
@@ -107,6 +108,16 @@ def route_as_logged(host: Host, logged: Iterable[LoggedLine]) -> None:
                 ),
             )
             namespace.cache.clear()
+
+
+def _note_bridges(host: Host, pairs: Mapping[str, str]) -> None:
+    """Note which interfaces are bridges: those whose port a logged line names (`PHYSIN=`, `PHYSOUT=`)."""
+    interfaces = host.namespace.interfaces
+    for name, port in (("IN", "PHYSIN"), ("OUT", "PHYSOUT")):
+        if pairs.get(port) and (device := pairs.get(name)):
+            known = interfaces.get(device, Interface(name=device))
+            if known.kind == "other":
+                interfaces[device] = known.model_copy(update={"kind": "bridge"})
 
 
 def _before_routing(one: LoggedLine, rules: Iterable[Rules]) -> bool:

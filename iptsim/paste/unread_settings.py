@@ -11,8 +11,8 @@ from iptsim.docker.sources.interpolation import interpolated
 from iptsim.languages import Message, message
 from iptsim.paste.pieces import Settings
 
-#: What is in no address and no port: the value is that of a variable, is left to the reader, or was redacted.
-_UNKNOWN = re.compile(r"[^0-9A-Fa-f.:/\[\]'-]")
+#: What is in no address and no port: the value is that of a variable, is left to the reader, or was redacted or cut.
+_UNKNOWN = re.compile(r"[^0-9A-Fa-f.:/\[\]'-]|\.\.")
 #: The number of containers of a service, and what a network is, without the address.
 _OTHERS = {
     "services": ("scale", "network_mode"),
@@ -66,16 +66,21 @@ def _ports(name: str, service: dict[str, Any]) -> list[Message]:
     kept: list[Any] = []
     assumed = []
     for port in ports:
-        if not isinstance(port, str) or not _UNKNOWN.search(_PROTOCOL.sub("", port)):
+        if not isinstance(port, str) or is_whole(port):
             kept.append(port)
             continue
         *before, inside = port.rsplit(":", 2)
         known = [f"{before[0]}::{inside}", port.removeprefix(f"{before[0]}:")] if len(before) == 2 else []
-        found = [one for one in (*known, inside) if _is_port(one)]
+        found = [one for one in (*known, inside) if is_port(one)]
         kept += found[:1]
         assumed.append(_assumed_of(port, name, kept=found[0] if found else ""))
     service["ports"] = kept
     return assumed
+
+
+def is_whole(port: str) -> bool:
+    """Return whether all of a published port is given; it may still be invalid."""
+    return _UNKNOWN.search(_PROTOCOL.sub("", port)) is None
 
 
 def _assumed_of(port: str, name: str, *, kept: str) -> Message:
@@ -101,7 +106,8 @@ def _assumed_of(port: str, name: str, *, kept: str) -> Message:
     )
 
 
-def _is_port(text: str) -> bool:
+def is_port(text: str) -> bool:
+    """Return whether Docker takes a text as a published port."""
     try:
         return bool(read_publish(text))
     except ValueError:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
+from ipaddress import IPv4Interface
+from typing import Any, NamedTuple
 
 from iptsim.errors import CaptureError
+from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.languages import message
 from iptsim.paste.lines import Line, SameLines
 from iptsim.paste.pieces import Ask, Facts, Resolver, Rules, Segment
 from iptsim.paste.prompts import Command, command_of, prompt_of
+from iptsim.reading import parse_json
 
 #: At most this many lines may lie between a command and its message.
 FAR = 12
@@ -186,6 +192,7 @@ def of_one_machine(segments: list[Segment]) -> tuple[list[Segment], list[Segment
     container is not about the host; and the other way round, if all rules were printed in one container, or without
     rules everything that the text shows.
     """
+    _place_in_containers(segments)
     places = [one.place for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]
     if not places:
         places = [one.place for one in segments if not all(isinstance(piece, Ask) for piece in one.pieces)]
@@ -196,6 +203,49 @@ def of_one_machine(segments: list[Segment]) -> tuple[list[Segment], list[Segment
         elsewhere = one.place not in (None, machine) and all(map(_is_of_a_machine, one.pieces))
         (others if elsewhere else mine).append(one)
     return mine, others
+
+
+def _place_in_containers(segments: list[Segment]) -> None:
+    """Note which interfaces and routes are a container's: all its addresses, or its gateway, are of a Docker bridge.
+
+    The bridge is one of the host, and shown elsewhere in the text.
+    """
+    bridges = [one for segment in segments for one in _addressed(segment) if OWN_BRIDGES.fullmatch(one.device)]
+    gateways = {str(bridge.interface.ip) for bridge in bridges}
+    for segment in segments if bridges else ():
+        own = [one for one in _addressed(segment) if not one.interface.is_loopback]
+        routes = [*_entries(segment, "ip-route.json")]
+        if any(OWN_BRIDGES.fullmatch(name) for name in (*(one.device for one in own), *_devices(routes))):
+            continue
+        inside = (any(one.interface in bridge.interface.network for bridge in bridges) for one in own)
+        behind = {entry["gateway"] for entry in routes if "gateway" in entry}
+        if segment.place is None and (own or behind) and all(inside) and behind <= gateways:
+            segment.place = ""
+
+
+def _devices(routes: list[dict[str, Any]]) -> Iterator[str]:
+    return (str(entry.get("dev")) for entry in routes)
+
+
+class _Addressed(NamedTuple):
+    device: str
+    interface: IPv4Interface
+
+
+def _addressed(segment: Segment) -> Iterator[_Addressed]:
+    """Yield the interfaces whose IPv4 addresses a segment shows."""
+    for entry in _entries(segment, "ip-addr.json"):
+        for one in entry.get("addr_info", ()):
+            if one.get("family") == "inet":
+                with suppress(ValueError):
+                    text = f"{one.get('local')}/{one.get('prefixlen')}"
+                    yield _Addressed(str(entry.get("ifname")), IPv4Interface(text))
+
+
+def _entries(segment: Segment, file: str) -> Iterator[dict[str, Any]]:
+    for piece in segment.pieces:
+        if isinstance(piece, Facts) and file in piece.files:
+            yield from parse_json(piece.files[file])
 
 
 def check_one_machine(lines: list[Line], segments: list[Segment]) -> None:

@@ -13,6 +13,7 @@ from iptsim.paste.pieces import Piece, Segment, Settings
 from iptsim.paste.prompts import Command, command_of
 from iptsim.paste.shell import Script
 from iptsim.paste.undoing import NOT_SO
+from iptsim.paste.unread_settings import is_port, is_whole
 
 #: A command at the end of a sentence, whose further words are arguments of the container.
 _SAID = re.compile(
@@ -180,6 +181,8 @@ def _run(words: list[str], settings: Settings) -> bool:
     name = dict(options).get("--name") or _free(image, settings.services)
     service["container_name"] = name
     service["ports"] = [value for flag, value in options if flag in ("-p", "--publish")]
+    if any(is_whole(port) and not is_port(port) for port in service["ports"]):
+        return False  # Docker refuses the command
     service["expose"] = [value for flag, value in options if flag == "--expose"]
     service["links"] = [value for flag, value in options if flag == "--link"]
     places = [value for flag, value in options if flag in ("--network", "--net")] or ["bridge"]

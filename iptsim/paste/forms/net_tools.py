@@ -16,12 +16,13 @@ from iptsim.paste.prompts import Command
 
 _NEW = re.compile(r"([\w.:@-]+): flags=\d+<([A-Z0-9,_]*)>\s+mtu (\d+)")
 _OLD = re.compile(r"([\w.:@-]+)\s+Link encap:")
+#: An address and its netmask; older versions name both in the language of the system: "inet Adresse:... Maske:...".
 _ADDRESS = re.compile(
-    r"\s+inet (?:addr:)?(\d+\.\d+\.\d+\.\d+)(?:\s+(?:netmask |.*?Mask:)(\d+\.\d+\.\d+\.\d+))?"
+    r"\s+inet (?:[^\s:]+: ?)?(\d+\.\d+\.\d+\.\d+)(?:\s+(?:netmask |.*:)(\d+\.\d+\.\d+\.\d+))?"
 )
 _IPV4 = re.compile(r"\s+inet (?:addr:)?\S+\s+(?:netmask |.*?Mask:)")
 _ADDRESS6 = re.compile(r"\s+inet6 (?:addr: ?)?([0-9a-fA-F:]+)(?:/(\d+)|\s+prefixlen (\d+))")
-_HARDWARE = re.compile(r"(?:ether|HWaddr) ([0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5})")
+_HARDWARE = re.compile(r"(?:ether|Link encap:.*?) ([0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5})\b")
 _FLAGS = re.compile(
     r"\s+((?:UP|BROADCAST|RUNNING|MULTICAST|LOOPBACK|POINTOPOINT|NOARP)(?: [A-Z]+)*)\s+MTU:(\d+)"
 )
@@ -62,13 +63,15 @@ def _interfaces(lines: list[Line], at: int) -> Segment | None:
             _detail(entries[-1], text)
             last = at
         at += 1
+    for entry in entries:
+        entry.setdefault("flags", ["UP"])  # the line with its flags is left out; without -a, only these are shown
     facts = Facts({"ip-addr.json": json.dumps(entries).encode()})
     return Segment("ifconfig", "ifconfig", first, last, [facts])
 
 
 def _interface(begins: re.Match[str]) -> dict[str, Any]:
     name = begins[1].partition(":")[0]
-    entry: dict[str, Any] = {"ifname": name, "flags": [], "addr_info": []}
+    entry: dict[str, Any] = {"ifname": name, "addr_info": []}
     if begins.re is _NEW:
         entry |= {"flags": [flag for flag in begins[2].split(",") if flag], "mtu": int(begins[3])}
     if kind_of(name) == "bridge":
