@@ -20,7 +20,7 @@ from iptsim.passages import shell
 from iptsim.protocols import UDP
 
 #: Bridges on which libvirt, LXD, Incus and LXC run dnsmasq, and Podman (not on its default network) aardvark-dns.
-_SERVED = re.compile(r"(virbr|lxdbr|incusbr|lxcbr)[0-9]+|podman[1-9][0-9]*")
+SERVED = re.compile(r"(virbr|lxdbr|incusbr|lxcbr)[0-9]+|podman[1-9][0-9]*")
 _DNS = 53
 
 
@@ -141,7 +141,7 @@ def unserved(scene: Scene) -> Iterator[Finding]:
     """Find bridges of guests whose queries to the host's name server are blocked in INPUT."""
     for family in scene.families:
         for behind in networks_behind(scene, family):
-            if not _SERVED.fullmatch(behind.interface) or not _may_listen(scene):
+            if not SERVED.fullmatch(behind.interface) or not _may_listen(scene):
                 continue
             shown = _asks_for_name(scene, family, behind)
             if shown is not None and (step := blocked_at(shown, "INPUT")) is not None:

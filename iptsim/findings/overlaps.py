@@ -1,4 +1,4 @@
-"""Networks of Docker that overlap with another network of the host, whose addresses then lead to the bridge."""
+"""Networks of containers and guests that overlap with another one of the host: its addresses lead to the bridge."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from iptsim.addresses import Family, address_text, is_link_local
 from iptsim.docker.model.addressing import free_in_pools
 from iptsim.errors import CaptureError
 from iptsim.findings.finding import SHOWN, Evidence, Finding
+from iptsim.findings.host_services import SERVED
 from iptsim.findings.scene import Scene
 from iptsim.host.docker_defaults import DEFAULT_POOLS, OWN_BRIDGES
 from iptsim.host.dockerd import DockerDaemon
@@ -22,13 +23,13 @@ _CREATE = shell("docker network create --subnet SUBNET NAME")
 
 
 def with_other_networks(scene: Scene) -> Iterator[Finding]:
-    """Find routes to Docker's bridges that take addresses from a network behind another interface."""
+    """Find routes to bridges of Docker and of guests that take addresses from a network behind another interface."""
     for family in scene.families:
         routes = [one for one in scene.host.namespace.routes if _is_to_network(one, family)]
         bridges: list[Route] = []
         others: list[Route] = []
         for one in routes:
-            (bridges if OWN_BRIDGES.fullmatch(one.device or "") else others).append(one)
+            (bridges if _of_containers(one) or SERVED.fullmatch(one.device or "") else others).append(one)
         for own in bridges:
             other = next((one for one in others if _takes(own, one)), None)
             if other is not None:
@@ -68,9 +69,7 @@ def _covering_routes(scene: Scene) -> tuple[list[Route], bool]:
 def _covering(scene: Scene, routes: Iterable[Route]) -> list[Route]:
     """Return the routes that cover Docker's address pools; none if a subnet is left."""
     taken = {
-        IPv4Network((one.destination, one.prefix_length)): one
-        for one in routes
-        if not OWN_BRIDGES.fullmatch(one.device or "")
+        IPv4Network((one.destination, one.prefix_length)): one for one in routes if not _of_containers(one)
     }
     daemon = scene.host.daemon or DockerDaemon()
     if not taken:
@@ -168,6 +167,11 @@ def same_addresses(scene: Scene) -> Iterator[Finding]:
             )
 
 
+def _of_containers(route: Route) -> bool:
+    """Return whether a route is by a bridge of Docker."""
+    return OWN_BRIDGES.fullmatch(route.device or "") is not None
+
+
 def _is_to_network(route: Route, family: Family) -> bool:
     """Return whether packets to a network, not all packets, leave directly by an interface."""
     return (
@@ -203,10 +207,13 @@ def _finding(family: Family, own: Route, other: Route) -> Finding:
         )
         if own.prefix_length > other.prefix_length or own.metric <= other.metric
         else message(
-            "The route by {device} has the lower metric, so what the host sends to containers leaves by {device}.",
+            "The route by {device} has the lower metric, so what the host sends to {bridge} leaves by {device}.",
+            bridge=bridge,
             device=device,
         ),
-        message(
+        message("Give {other} a subnet of its own.", other=bridge)
+        if not _of_containers(own)
+        else message(
             "Create the network again with another subnet: {command}. In a Compose file, the subnet is under ipam."
             ' For all new networks: "default-address-pools" in daemon.json, "bip" for docker0.',
             command=_CREATE,

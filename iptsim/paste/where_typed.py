@@ -210,7 +210,9 @@ def _place_in_containers(segments: list[Segment]) -> None:
 
     The bridge is one of the host, and shown elsewhere in the text.
     """
-    bridges = [one for segment in segments for one in _addressed(segment) if OWN_BRIDGES.fullmatch(one.device)]
+    bridges = [
+        one for segment in segments for one in _addressed(segment) if OWN_BRIDGES.fullmatch(one.device)
+    ]
     gateways = {str(bridge.interface.ip) for bridge in bridges}
     for segment in segments if bridges else ():
         own = [one for one in _addressed(segment) if not one.interface.is_loopback]

@@ -219,3 +219,13 @@ def test_a_table_other_than_filter_that_lacks_built_in_chains(
     asked = {"PREROUTING": ("internet", "host:22"), "OUTPUT": ("host", "internet:443")}
     missing = [one for hook, one in asked.items() if not any(chain.startswith(hook) for chain in chains)]
     assert {ask(tmp_path, text, *one).verdict for one in missing or asked.values()} == {verdict}
+
+
+@pytest.mark.parametrize("target", ["DOCKER", "DOCKER-INGRESS"])
+def test_an_output_chain_alone_that_jumps_to_dockers(target: str, tmp_path: Path) -> None:
+    """Of the chains OUTPUT, dockerd has these jumps in nat's alone."""
+    path = tmp_path / "paste.txt"
+    path.write_text(
+        f"Chain OUTPUT (policy ACCEPT)\n{target}  all  --  0.0.0.0/0  0.0.0.0/0  ADDRTYPE match dst-type LOCAL\n"
+    )
+    assert list(iptsim.load(path).tables) == ["nat"]

@@ -43,3 +43,32 @@ def test_an_address_that_the_host_only_asks_for() -> None:
     """A rule of OUTPUT redirects what the host sends to any machine, so its address need not be the host's."""
     rule = "-A OUTPUT -d 198.51.100.9/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 172.17.0.2:80"
     assert addresses(f"iptables -t nat {rule}\n")["eth0"] == ["192.0.2.10/24"]
+
+
+def test_interfaces_and_routes_that_a_container_printed() -> None:
+    """Its address is of a bridge of Docker that the host shows, or the bridge's address is its gateway."""
+    inside = (
+        "in the container, ifconfig:\neth0      Link encap:Ethernet  HWaddr 02:42:AC:13:00:02\n"
+        "          inet addr:172.19.0.2  Bcast:172.19.255.255  Mask:255.255.0.0\n\n"
+        "default via 172.19.0.1 dev eth0\n172.19.0.0/16 dev eth0 scope link src 172.19.0.2\n\non the host:\n"
+    )
+    # in German, and without the line of the flags; without -a, ifconfig lists only interfaces that are up
+    host = (
+        "br-0123456789ab Link encap:Ethernet  Hardware Adresse 02:42:f1:f7:2a:05\n"
+        "          inet Adresse:172.19.0.1  Bcast:172.19.255.255  Maske:255.255.0.0\n"
+        "          UP BROADCAST RUNNING MULTICAST  MTU:1500  Metrik:1\n\n"
+        "ens3      Link encap:Ethernet  Hardware Adresse 52:54:00:f7:2a:05\n"
+        "          inet Adresse:198.51.100.7  Bcast:198.51.100.255  Maske:255.255.255.0\n"
+    )
+    for text in (inside + host, host + inside):
+        found = addresses(text)
+        assert (found["br-0123456789ab"], found["ens3"]) == (["172.19.0.1/16"], ["198.51.100.7/24"])
+        assert found["eth0"] == ["192.0.2.10/24"]  # the usual guess, as no default route of the host is shown
+    shown = host_of_source(Source("paste", {}, host.encode())).namespace.interfaces
+    assert (shown["ens3"].up, shown["ens3"].mac) == (True, "52:54:00:f7:2a:05")
+
+
+def test_a_sender_in_rules_whose_chain_is_not_shown() -> None:
+    """In OUTPUT it would be an address of the host, but the rules need not be there."""
+    rows = "ACCEPT     tcp  --  192.168.51.24        anywhere             multiport dports http,https\n"
+    assert addresses(rows)["eth0"] == ["192.0.2.10/24"]

@@ -356,3 +356,13 @@ def test_a_packet_of_the_host_leaves_by_the_interface_of_its_line(to: str, asked
     question = host.pasted.asked[0]
     assert question["to"] == asked
     assert walk(host, Question(**question)).legs[0].verdict == "ACCEPT"
+
+
+def test_a_port_in_a_logged_line_shows_that_its_interface_is_a_bridge() -> None:
+    """The kernel writes PHYSIN= and PHYSOUT= for bridged packets alone (nf_log_syslog.c, dump_ipv4_packet)."""
+    rules = "-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n"
+    line = "IN=lan7 OUT=lan7 PHYSIN=eno1 PHYSOUT=tap0 SRC=192.168.0.210 DST=192.168.0.90 PROTO=ICMP TYPE=8 CODE=0"
+    asked = Question(**{"from": "192.168.0.210", "to": "192.168.0.90", "proto": "icmp", "in": "lan7"})
+    assert walk(read(f"{rules}{line}\n"), asked).verdict == "DROP"
+    routed = line.replace("PHYSIN=eno1 PHYSOUT=tap0 ", "")
+    assert walk(read(f"{rules}{routed}\n"), asked).verdict == "DEPENDS"

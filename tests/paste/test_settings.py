@@ -590,3 +590,16 @@ def test_warnings_name_the_text() -> None:
     """Its rules are those that dockerd would write; the lines are those of the text."""
     host = read('{\n "ipv6": true,\n "fixed-cidr-v6": "2001:xxxx::/64"\n}\n')
     assert [ruleset.source for ruleset in host.rulesets.values() if ruleset.warnings] == ["paste"]
+
+
+@pytest.mark.parametrize(
+    ("port", "containers"),
+    [
+        *(("198.51.100.7", ["db"]), ("99999:80", ["db"]), ("1:2:3:4", ["db"])),
+        *(("...", ["db", "web"]), ("80", ["db", "web"])),
+    ],
+)
+def test_a_published_port_that_docker_refuses(port: str, containers: list[str]) -> None:
+    """It starts no container then (docker/go-connections, nat.ParsePortSpec); the others are read all the same."""
+    text = f"docker run -d --name web -p {port} nginx\ndocker run -d --name db postgres\n"
+    assert sorted(read(text).containers) == containers

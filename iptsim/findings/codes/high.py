@@ -53,7 +53,7 @@ KINDS: dict[str, Kind] = {
         message("The gateway of a network is in none of its subnets, so Docker does not create it.")
     ),
     "subnet-overlaps": high(
-        message("A network of Docker has addresses of a network behind another interface.")
+        message("A network of containers or guests has addresses of a network behind another interface.")
     ),
     "bans-not-reached": high(
         message("In a pasted text: no rule jumps to a chain of banned addresses."), explains="access"

@@ -64,7 +64,9 @@ def _interfaces(lines: list[Line], at: int) -> Segment | None:
             last = at
         at += 1
     for entry in entries:
-        entry.setdefault("flags", ["UP"])  # the line with its flags is left out; without -a, only these are shown
+        entry.setdefault(
+            "flags", ["UP"]
+        )  # the line with its flags is left out; without -a, only these are shown
     facts = Facts({"ip-addr.json": json.dumps(entries).encode()})
     return Segment("ifconfig", "ifconfig", first, last, [facts])
 
