@@ -51,7 +51,9 @@ def mending(
     expectation = results[number].expectation
     # only defaults depend on the other expectations
     alone = policy if expectation.is_default else replace(policy, expectations=(expectation,))
-    for proposal in found[:_MOST_TRIED]:
+    single: list[tuple[Proposal, Grounds]] = []
+    for first in found[:_MOST_TRIED]:
+        proposal = first
         for left in reversed(range(_MOST_TOGETHER)):
             try:
                 changed = change_host(host, proposal.changes, results[number].offences[0].family)
@@ -65,15 +67,16 @@ def mending(
                     return Mending(proposal, True)
             except IptsimError:
                 break
+            if proposal is first:
+                single.append((first, grounds))
             # each kind of packets needs a change of its own
             further = _proposals(changed, result) if _violations(result) <= left else []
             if not further:
                 break
             proposal = _together(proposal, further[0])
-    for proposal in found[:_MOST_TRIED]:
+    for proposal, grounds in single:
         try:
-            changed = change_host(host, proposal.changes, results[number].offences[0].family)
-            if not _is_worse(results, check(policy, changed, Grounds(changed, spaces))):
+            if not _is_worse(results, check(policy, grounds.host, grounds)):
                 return Mending(proposal, False)
         except IptsimError:
             continue

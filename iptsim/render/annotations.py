@@ -110,9 +110,11 @@ def _rank(one: Annotation) -> int:
 
 def _descriptor(code: str, meaning: str, severity: str) -> dict[str, Any]:
     level, _, number = _LEVELS[severity]
+    # GitHub's code scanning requires all three texts
+    texts = {key: {"text": meaning} for key in ("shortDescription", "fullDescription", "help")}
     return {
         "id": code,
-        "shortDescription": {"text": meaning},
+        **texts,
         "defaultConfiguration": {"level": level},
         "properties": {"tags": ["security"], "security-severity": number},
     }
@@ -124,12 +126,11 @@ def _result(one: Annotation, index: int) -> dict[str, Any]:
         "ruleIndex": index,
         "level": _LEVELS[one.severity][0],
         "message": {"text": f"{one.title}\n{one.text}".strip()},
-        "partialFingerprints": {"iptsim/v1": one.fingerprint},
+        # by the second, GitHub's code scanning recognises a result; without a line, it shows none
+        "partialFingerprints": dict.fromkeys(("iptsim/v1", "primaryLocationLineHash"), one.fingerprint),
     }
     if one.file:
-        place: dict[str, Any] = {"artifactLocation": {"uri": _uri(one.file)}}
-        if one.line:
-            place["region"] = {"startLine": one.line}
+        place = {"artifactLocation": {"uri": _uri(one.file)}, "region": {"startLine": one.line or 1}}
         result["locations"] = [{"physicalLocation": place}]
     return result
 

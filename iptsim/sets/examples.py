@@ -28,10 +28,12 @@ class Examples:
         facing = picked(land.host.namespace, land.family, outside)
         header = [("proto", TCP), ("sport", DEFAULT_SPORT), ("dport", 80)]
         own = [] if facing is None else [self._point(("dst", facing))]
+        #: no machine has the first address of a network, the last bits of which are 0
+        odd = {key: self._space.engine.variable(self._space.bits(key)[-1]) for key in ("src", "dst")}
         #: by whether the sender's kernel picks the source; otherwise the source is the outside address, too
         self._ends = {
-            True: [*own, self._point(("dst", outside))],
-            False: [*own, self._point(("dst", outside ^ 1))],
+            True: [*own, self._point(("dst", outside)), odd["dst"]],
+            False: [*own, self._point(("dst", outside ^ 1)), odd["dst"], odd["src"]],
         }
         #: no program can listen on port 0
         self._listened = ~self._space.point({"dport": 0}).function

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any, TypeVar
 
 from iptsim.address_sets import AddressSet
-from iptsim.addresses import Family
+from iptsim.addresses import Family, ip_address
 from iptsim.languages import message
 from iptsim.protocols import ICMP, ICMPV6, protocol_name
 from iptsim.ranges import complement, united
@@ -98,8 +97,23 @@ class PacketLine:
                 return ""
             if len(excluded) < len(found):
                 return "!" + ",".join(PacketLine(self.family, {name: excluded}).texts(name))
-        named = groupby(self.texts(name), names.get)
-        return ",".join(f"{owner} {','.join(own)}" if owner else ",".join(own) for owner, own in named)
+        return ",".join(self._named([*self.texts(name)], names))
+
+    def _named(self, texts: Sequence[str], names: Mapping[str, str]) -> list[str]:
+        """Return values with their names: a name alone for all of its addresses, then values without a name."""
+        whole, named = [], []
+        for owner in dict.fromkeys(names[text] for text in texts if text in names):
+            own = [text for text in texts if names.get(text) == owner]
+            if len(own) > 1 and self._addresses(owner, names) <= {*own}:
+                whole.append(owner)
+            else:
+                named.append(f"{owner} {','.join(own)}")
+        return [*whole, *(text for text in texts if text not in names), *named]
+
+    def _addresses(self, owner: str, names: Mapping[str, str]) -> set[str]:
+        """Return the addresses of an owner, except loopback addresses, to which no other machine can send."""
+        own = ((text, ip_address(text)) for text, name in names.items() if name == owner)
+        return {text for text, one in own if one.version == self.family and not one.is_loopback}
 
     def as_json(self) -> dict[str, list[str]]:
         """Return it as lists of prefixes, ranges and names."""

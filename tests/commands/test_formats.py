@@ -68,6 +68,16 @@ def test_uris_are_escaped_and_fingerprints_stay() -> None:
     assert first["partialFingerprints"] == second["partialFingerprints"]
 
 
+def test_sarif_has_what_code_scanning_requires() -> None:
+    """GitHub's page about SARIF support marks these as required; it shows no result without them."""
+    found = Annotation("x", "high", "a title", file="policy.yaml")
+    (run,) = sarif([found], {"x": "means x"}, "iptsim 1.2")["runs"]
+    (rule,), (result,) = run["tool"]["driver"]["rules"], run["results"]
+    assert all(rule[name]["text"] for name in ("shortDescription", "fullDescription", "help"))
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 1}
+    assert result["partialFingerprints"]["primaryLocationLineHash"] == found.fingerprint
+
+
 def test_workflow_commands_are_one_line_each() -> None:
     """The runner takes a command up to the end of its line; % : and , are escaped as actions/toolkit does."""
     lines = [*github([Annotation("x", "medium", "50%: a, b", "one\ntwo\r\x1b", "d,1/f:2", 7)])]

@@ -411,3 +411,8 @@ def test_the_largest_class_is_everything_else(capsys: pytest.CaptureFixture[str]
 def test_an_example_is_not_sent_to_its_own_source() -> None:
     for one in reach(FIXTURES / "hosts/ufw", "internet"):
         assert one.witness["src"] != one.witness["dst"]
+
+
+def test_the_first_address_of_a_network_is_no_example() -> None:
+    found = reach(PUBLISHED, "10.0.0.0/8", "192.168.0.0/16").classes
+    assert {(one.witness["src"], one.witness["dst"]) for one in found} == {("10.0.0.1", "192.168.0.1")}

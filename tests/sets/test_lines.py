@@ -55,6 +55,24 @@ def test_lines_that_differ_in_one_field_are_one(space: Space) -> None:
     ]
 
 
+def test_names_take_the_place_of_addresses(space: Space) -> None:
+    """One name is for all addresses that others can send to; an only address is shown with it."""
+    names = {
+        "10.0.0.1": "host",
+        "10.0.0.3": "host",
+        "127.0.0.1": "host",
+        "10.0.0.5": "web",
+        "fd00::1": "host",
+    }
+
+    def said(*last: int) -> str:
+        (line,) = packet_lines(to(space, *last), 4)
+        return line.text(names=names)
+
+    assert said(1, 3, 5, 9) == "* → host,10.0.0.9,web 10.0.0.5"
+    assert said(1, 5, 9) == "* → 10.0.0.9,host 10.0.0.1,web 10.0.0.5"
+
+
 def as_set(space: Space, line: PacketLine) -> PacketSet:
     found = space.everything
     for name, values in line.values.items():

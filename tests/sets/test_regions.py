@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from iptsim.addresses import parse_address
+from iptsim.host import load_host
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace
 from iptsim.host.source_address import labels_decide, select_source
@@ -75,3 +76,10 @@ def test_labels_that_decide_are_told_apart(addresses: dict[str, list[str]]) -> N
     device = list(addresses)[-1]
     assert select_source(namespace, 6, device, _number("fd99::1")) == _number("fd00::1")
     assert select_source(namespace, 6, device, _number("2600::1")) == _number("2600:db8::10")
+
+
+def test_the_group_of_a_router_s_anycast_address_is_told_apart() -> None:
+    """A router joins the solicited-node group of the first address of each network (addrconf_join_anycast)."""
+    regions = Regions(load_host("fixtures/captures/docker-28.5/ipv6"), 6)
+    groups = [_number(f"ff02::1:ff00:{last}") for last in ("0", "10", "99")]
+    assert [regions.of(group).address == group for group in groups] == [True, True, False]
