@@ -165,12 +165,12 @@ class Host(Pictured):
 
         Loopback addresses exist in every namespace, and count as the host's.
         """
-        if self.namespace.has_address(family, address):
-            return "host"
         return self.namespace.once(("owners", family), lambda: self._owners(family)).get(address)
 
-    def _owners(self, family: Family) -> dict[int, tuple[Container, Endpoint | None]]:
-        owners: dict[int, tuple[Container, Endpoint | None]] = {}
+    def _owners(self, family: Family) -> dict[int, tuple[Container, Endpoint | None] | Literal["host"]]:
+        owners: dict[int, tuple[Container, Endpoint | None] | Literal["host"]] = {
+            own.address: "host" for _, own in self.namespace.addresses(family)
+        }
         for container in self.containers.values():
             if (
                 container.network_mode == "host"

@@ -392,7 +392,9 @@ class Namespace:
 
         Source: IN_DEV_MAXCONF (include/linux/inetdevice.h).
         """
-        return max(self.interface_sysctl(4, place, name, default) for place in ("all", interface))
+        return max(
+            self.interface_sysctl(4, "all", name, default), self.interface_sysctl(4, interface, name, default)
+        )
 
     def ports(self, bridge: str) -> list[Interface]:
         """Return the ports of a bridge."""

@@ -48,13 +48,15 @@ def sibling_of(host: Host, network: Network) -> str | None:
 def out_of_reach(host: Host, kernel: Kernel, outcome: Outcome) -> Step | None:
     """Return why a packet that the host forwards cannot enter a network that bypasses the host."""
     delivered = outcome.delivered
-    if delivered is None or any(step.code == "bypasses-iptables" for step in kernel.passage.steps):
+    driver = bypassing_driver(host, delivered.packet) if delivered is not None else None
+    if delivered is None or driver is None:
         return None
-    driver = bypassing_driver(host, delivered.packet)
+    if any(step.code == "bypasses-iptables" for step in kernel.passage.steps):
+        return None
     if driver == "overlay":
         note = message("only containers on an overlay network can reach it")
         return Step("BRIDGE", "DROP", note=note, code="no-route")
-    if driver is None or delivered.kind != "container":
+    if delivered.kind != "container":
         return None
     way_out = host.namespace.interfaces.get(delivered.interface or "")
     if way_out is not None and way_out.kind == driver:

@@ -63,8 +63,6 @@ def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Beh
     """
     if delivered.kind != "host" or program not in ("", *PROXIES):
         return None
-    daemon = host.daemon
-    engine = daemon.engine if daemon is not None else None
     if not has_proxy(host):
         return None
     packet = delivered.packet
@@ -78,6 +76,7 @@ def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Beh
             address = _address(host, container, family)
         if address is None:
             continue
+        engine = host.daemon.engine if host.daemon is not None else None
         old = not engine.proxy_keeps_address if engine is not None else None
         any_source = old if port.host_address is None else False
         return Behind(container.name, family, address, port.container_port, port.proto, any_source)

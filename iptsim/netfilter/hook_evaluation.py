@@ -51,8 +51,7 @@ def _pass(kernel: Kernel, context: Context, hook: Hook, entry: Registered) -> Ou
         outcome = pass_nat(kernel, context, hook)
         kernel.passage.translated = context.packet.dst != destination
         return outcome
-    if hook.tracks:
-        conntrack_hook.track(kernel, context)
+    conntrack_hook.track(kernel, context)
     return None
 
 

@@ -62,7 +62,7 @@ class NftablesChain(NamedTuple):
 
 
 class KernelFunction(NamedTuple):
-    """What the kernel itself registers at a hook.
+    """What the kernel itself registers at a hook, while conntrack is switched on.
 
     Attributes:
         priority: its priority at the hook; entries with a lower one are called first.
@@ -175,11 +175,11 @@ class Hooks:
                 if chain is not None:
                     base = IptablesChain(priority_of(table, name, program.backend), table, program, chain)
                     (nat if table == "nat" else entries).append(base)
-        if name in (PREROUTING, OUTPUT):
-            entries.append(KernelFunction(CONNTRACK_PRIORITY, "conntrack"))
-        if name in NAT_SIDE:
-            entries.append(KernelFunction(priority_of("nat", name), "nat"))
         tracks = family in self._nft_tracked or any(program.tracks for program in programs)
+        if tracks and name in (PREROUTING, OUTPUT):
+            entries.append(KernelFunction(CONNTRACK_PRIORITY, "conntrack"))
+        if tracks and name in NAT_SIDE:
+            entries.append(KernelFunction(priority_of("nat", name), "nat"))
         blocking = {PREROUTING: "raw", INPUT: "filter", FORWARD: "filter"}.get(name)
         lacks = blocking is not None and not any(blocking in program.ruleset.tables for program in programs)
         return Hook(name, _by_priority(entries), _by_priority(nat), tracks, lacks)

@@ -52,7 +52,7 @@ def send(
         return kernel.drop("no-source", note)
     context = kernel.context(packet)
     packet.local_socket = True
-    kernel.passage.sent = packet.copy()
+    kernel.passage.sent = sent = packet.copy()
     found = route_output(kernel, packet, source=packet.src if keep_source else None, link=link)
     if found is None or found.type not in ("unicast", "local", "broadcast", "multicast", "anycast"):
         why = (found and routing.refusal(found)) or message("there is no route to the destination")
@@ -61,8 +61,7 @@ def send(
         source = fib.source_address(kernel.namespace, packet.family, found, packet.dst)
         if source is None:
             return kernel.drop("no-source", message("nothing is sent: there is no address to send from"))
-        packet.src = source
-    kernel.passage.sent = packet.copy()
+        packet.src = sent.src = source
     if (refused := refused_output(kernel, packet, found.device)) is not None:
         return refused
     note_policy(kernel, routing.policy_words(found))

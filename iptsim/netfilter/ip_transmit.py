@@ -25,7 +25,7 @@ def transmit(kernel: Kernel, context: Context, gateway: int | None) -> Outcome:
     packet, device = context.packet, context.out_interface or ""
     next_hop = gateway if gateway is not None else packet.dst
     if not kernel.is_host:
-        link = Delivery("outside", address_text(packet.family, next_hop), packet.copy(), device)
+        link = Delivery("outside", address_text(packet.family, next_hop), packet, device)
         return Outcome("ACCEPT", link, next_hop=next_hop)
     target = kernel.world.neighbour(packet.family, next_hop, device)
     if target is None:

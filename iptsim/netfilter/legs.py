@@ -29,7 +29,7 @@ def legs_of(run: Run) -> list[Leg]:
         run,
         start.origin,
         start.sender_name,
-        start.packet.copy(),
+        start.packet,
         pick_source=start.pick_source,
     )
     note_listener(run.host, question, request)

@@ -23,7 +23,7 @@ def deliver(kernel: Kernel, context: Context) -> Outcome:
         return outcome
     kind: Literal["container", "host"] = "host" if kernel.is_host else "container"
     name = kernel.namespace.name
-    return Outcome("ACCEPT", Delivery(kind, name, context.packet.copy(), context.in_interface))
+    return Outcome("ACCEPT", Delivery(kind, name, context.packet, context.in_interface))
 
 
 def is_joined(kernel: Kernel, packet: Packet) -> bool:

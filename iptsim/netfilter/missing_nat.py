@@ -99,9 +99,11 @@ def _may_forward(host: Host, rulesets: list[Ruleset], context: Context) -> bool:
 
 def _lacks_nat(host: Host, rulesets: list[Ruleset]) -> bool:
     """Return whether the source does not show table nat, although it may, or by Docker's other rules must, exist."""
+    if any("nat" in ruleset.tables for ruleset in rulesets):
+        return False
     if "nat" in unseen_tables(rulesets):
         return True
-    if not host.inferred or any("nat" in ruleset.tables for ruleset in rulesets):
+    if not host.inferred:
         return False
     return bool(_protected_bridges(rulesets)) or any(
         _published(rule, rule.parameters.protocol or 0) is not None for rule in _docker_rules(rulesets)

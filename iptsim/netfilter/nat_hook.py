@@ -20,6 +20,7 @@ from iptsim.netfilter.translation import translate
 from iptsim.packet import is_icmp_error
 from iptsim.truth import Unknown
 
+_TRANSLATED = frozenset({"SNAT", "DNAT"})
 _ANY_CHAIN = Unknown(
     message("whether the host has a nat chain that no file shows"), message("table nat in the dump")
 )
@@ -83,7 +84,7 @@ def _rewrite(
 ) -> Outcome | None:
     """Rewrite a packet according to its connection's entry, or drop it if that is impossible."""
     packet = context.packet
-    if _is_translated(connection) and conntrack.is_icmp_redirect(packet):
+    if conntrack.is_icmp_redirect(packet) and _is_translated(connection):
         # nf_nat_icmp_reply_translation: the route in it does not apply to the sender
         note = message("the kernel drops ICMP redirects for translated connections")
         return kernel.drop("nat-failed", note, hook.name)
@@ -113,7 +114,7 @@ def _leaves_elsewhere(context: Context, connection: Connection) -> bool:
 
 
 def _is_translated(connection: Connection) -> bool:
-    return bool(connection.status & {"SNAT", "DNAT"})
+    return not connection.status.isdisjoint(_TRANSLATED)
 
 
 def _is_there(kernel: Kernel, context: Context) -> bool:

@@ -34,5 +34,5 @@ class Outcome:
 def handed_over(packet: Packet, container: Container | None, name: str, device: str) -> Outcome:
     """Return the outcome of a packet that leaves by a device: to a container, or to the outside."""
     if container is None:
-        return Outcome("ACCEPT", Delivery("outside", name, packet.copy(), device))
-    return Outcome("ACCEPT", Delivery("container", container.name, packet.copy(), device))
+        return Outcome("ACCEPT", Delivery("outside", name, packet, device))
+    return Outcome("ACCEPT", Delivery("container", container.name, packet, device))

@@ -49,12 +49,12 @@ def _about_bridge(host: Host, start: Start) -> Doubt | None:
     for those of the host to the network, to which no route leads then.
     """
     family, destination = start.packet.family, start.packet.dst
-    engine = host.daemon.engine if host.daemon is not None else None
-    if engine is not None and not engine.has_isolated_bridges:
-        return None
     for network in host.networks.values():
         if not network.internal or network.daemon != "docker" or family in network.gateway_mode:
             continue
+        engine = host.daemon.engine if host.daemon is not None else None
+        if engine is not None and not engine.has_isolated_bridges:
+            return None
         for subnet in network.subnets:
             gateway = subnet.gateway if subnet.gateway_assumed else None
             if gateway is None or not subnet.covers(family, destination):

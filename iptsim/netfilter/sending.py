@@ -56,22 +56,16 @@ def send(
         link: the host's interface on which a link-local destination is, if it is known.
     """
     kernel = run.kernel
-    leg = Leg("original", name, packet.copy())
+    leg = Leg("original", name, packet)
     kernel.begin()
     if isinstance(origin, InContainer):
         outcome = _out_of_container(run, leg, origin.container, packet, pick_source)
     elif isinstance(origin, OnHost):
         outcome = ip_output.send(kernel, packet, keep_source=not pick_source, echoes=echoes, link=link)
-        leg.packet = kernel.passage.sent or leg.packet
-    elif (driver := bypassing_driver(run.host, packet)) in ("macvlan", "ipvlan"):
-        outcome = bypass(run.host, kernel, packet, driver, packet.dst)
-    elif _has_no_way_out(run, origin, packet):
-        note = message("nothing is sent: a container of an internal network has no default route")
-        outcome = kernel.drop("no-route", note)
+        leg.packet = kernel.passage.sent or packet
     else:
-        if "pkttype" in packet.defaults:
-            packet.pkttype = _frame_kind(run.host.namespace, origin.interface, packet)
-        outcome = receive_from_outside(kernel, packet, origin.interface)
+        leg.packet = packet.copy()
+        outcome = _from_outside(run, origin, packet)
     if not leg.inside and (step := out_of_reach(run.host, kernel, outcome)) is not None:
         kernel.passage.steps.append(step)
         outcome = Outcome("DROP")
@@ -118,6 +112,19 @@ def _out_of_container(run: Run, leg: Leg, container: Container, packet: Packet, 
     ):
         return unanswered
     return receive(run.kernel, packet, port, outcome.next_hop)
+
+
+def _from_outside(run: Run, origin: Outside, packet: Packet) -> Outcome:
+    """Follow a packet from another machine, which may not reach the host."""
+    kernel = run.kernel
+    if (driver := bypassing_driver(run.host, packet)) in ("macvlan", "ipvlan"):
+        return bypass(run.host, kernel, packet, driver, packet.dst)
+    if _has_no_way_out(run, origin, packet):
+        note = message("nothing is sent: a container of an internal network has no default route")
+        return kernel.drop("no-route", note)
+    if "pkttype" in packet.defaults:
+        packet.pkttype = _frame_kind(run.host.namespace, origin.interface, packet)
+    return receive_from_outside(kernel, packet, origin.interface)
 
 
 def _unanswered(run: Run, packet: Packet, port: str, sent: Outcome) -> Outcome | None:

@@ -321,10 +321,11 @@ class Question:
     )
 
     def __init__(self, **given: Any) -> None:
-        found = _read(Question, _settled(given))
-        for name, default, made in _defaults():
-            value = found[name] if name in found else made() if made is not None else default
-            object.__setattr__(self, name, value)
+        plain, makers = _defaults()
+        made = {name: make() for name, make in makers.items()}
+        setting = object.__setattr__
+        for name, value in (plain | made | _read(Question, _settled(given))).items():
+            setting(self, name, value)
         self._check()
 
     def _lacks_endpoint(self) -> Message:
@@ -450,12 +451,11 @@ def unknown_field(name: str) -> Message:
 
 
 @cache
-def _defaults() -> tuple[tuple[str, Any, Callable[[], Any] | None], ...]:
-    """Return the name, default and default factory of each field of a question."""
-    return tuple(
-        (name, one.default, None if one.default_factory is MISSING else one.default_factory)
-        for name, one in _fields(Question).items()
-    )
+def _defaults() -> tuple[dict[str, Any], dict[str, Callable[[], Any]]]:
+    """Return the defaults of a question's fields, and what makes the others."""
+    known = _fields(Question).items()
+    plain = {name: one.default for name, one in known if one.default_factory is MISSING}
+    return plain, {name: one.default_factory for name, one in known if one.default_factory is not MISSING}
 
 
 def _settled(given: Mapping[str, Any]) -> dict[str, Any]:

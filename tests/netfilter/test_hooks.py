@@ -20,7 +20,7 @@ def order(hook: str, *backends: str) -> list[str]:
     for backend in backends:
         ruleset = loads(_TABLES)
         ruleset.backend = backend
-        programs.append(Program(ruleset))
+        programs.append(Program(ruleset, conntrack_on=True))
     return [
         f"{entry.table}/{entry.program.backend}" if isinstance(entry, IptablesChain) else str(entry[1])
         for entry in Hooks({4: programs}).at(4, hook).entries
@@ -70,3 +70,9 @@ def test_chains_that_iptables_save_hints_at_may_be_at_any_hook_and_can_be_assume
     assert sorted(way.verdict for way in trace.branches) == ["ACCEPT", "DEPENDS", "DROP", "REJECT"]
     assert ask(host, **fields, assume=read_assumptions(["ip:filter=yes"])).verdict == "ACCEPT"
     assert ask(host, **fields, assume={"nftables": True}).verdict == "ACCEPT"
+
+
+def test_without_a_reason_to_track_conntrack_and_nat_are_not_registered() -> None:
+    # a nat chain that translates nothing is no reason: measured, its policy DROP drops nothing
+    entries = Hooks({4: [Program(loads(_TABLES))]}).at(4, "OUTPUT").entries
+    assert all(isinstance(entry, IptablesChain) for entry in entries)
