@@ -368,7 +368,7 @@ def _heard(namespace: Namespace, family: Family) -> list[tuple[int, int]]:
     """Return the ports on which programs listen for connections from outside the namespace."""
     found = {
         (listener.proto, listener.port)
-        for listener in namespace.listeners or ()
+        for listener in namespace.listeners
         if listener.families.get(family, False) is not False
         and not (listener.address is not None and is_loopback(family, listener.address))
     }

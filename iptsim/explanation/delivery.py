@@ -37,7 +37,7 @@ def listening_text(host: Host, trace: Trace) -> Text:
             ),
             place=place,
         )
-    elsewhere = _bound_elsewhere(host, delivered)
+    elsewhere = bound_elsewhere(host, delivered)
     if elsewhere:
         place = _full_place(delivered)
     if delivered.packet.proto == TCP:
@@ -75,12 +75,12 @@ def _full_place(delivered: Delivery) -> str:
     return text if packet.proto == TCP else f"{text}/{protocol_name(packet.proto)}"
 
 
-def _bound_elsewhere(host: Host, delivered: Delivery) -> Text:
+def bound_elsewhere(host: Host, delivered: Delivery) -> Text:
     """Return a sentence if programs listen on that port only on other addresses; else ""."""
     packet = delivered.packet
     places = {
         _bound(listener)
-        for listener in namespace_at(host, delivered).listeners or ()
+        for listener in namespace_at(host, delivered).listeners
         if (listener.proto, listener.port) == (packet.proto, packet.dport)
     }
     if not places:

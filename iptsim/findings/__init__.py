@@ -151,6 +151,7 @@ ANALYSES: tuple[Analysis, ...] = (
     host_traffic.drops_some,
     nft_host.blocked,
     late_marks.behind_routing,
+    refused_elsewhere.unheard,
     refused_elsewhere.by_nothing_shown,
     ssh.moved,
     redirects.from_containers,

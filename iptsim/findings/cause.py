@@ -18,6 +18,7 @@ from iptsim.findings.finding import Cause, Finding, takes_port
 from iptsim.findings.likelihood import by_likelihood, is_complaint, is_observed
 from iptsim.findings.local_services import title_of_loopback, title_of_stopped, title_of_unpublished
 from iptsim.findings.names import title_of_unresolved
+from iptsim.findings.refused_elsewhere import hearing, is_unheard
 from iptsim.findings.rejected_rules import only_lists, refused_commands, title_of_refused
 from iptsim.findings.scene import Scene
 from iptsim.findings.tool_errors import title_of_failed
@@ -85,7 +86,7 @@ def likeliest_cause(scene: Scene, found: Sequence[Finding]) -> Cause | None:
         scene: the host, with the text.
         found: what is wrong with the host, most important first.
     """
-    pasted, cause = scene.host.pasted, _of_packets(scene)
+    pasted, cause = scene.host.pasted, _of_packets(scene, found)
     if pasted is None or (cause is not None and _is_certain(cause)):
         return cause
     if any(error == STILL_OPEN for _, error in pasted.errors):
@@ -95,8 +96,8 @@ def likeliest_cause(scene: Scene, found: Sequence[Finding]) -> Cause | None:
 
 
 def _is_certain(cause: Cause) -> bool:
-    """Return whether a cause shows why a packet is blocked."""
-    return bool(cause.guess) or cause.shown is None or cause.shown.verdict in BLOCKING
+    """Return whether a cause shows why a packet is blocked, or why nothing answers it."""
+    return bool(cause.guess) or cause.shown is None or cause.shown.verdict in BLOCKING or bool(cause.remedy)
 
 
 def _explains(scene: Scene, finding: Finding, cause: Cause | None) -> bool:
@@ -122,10 +123,15 @@ def _is_about_sender(finding: Finding, shown: Explanation) -> bool:
     return (start.family, start.src) == (own.family, own.src)
 
 
-def _of_packets(scene: Scene) -> Cause | None:
+def _of_packets(scene: Scene, found: Sequence[Finding]) -> Cause | None:
     """Return what happens to the packets in a pasted text."""
     pasted = scene.pasted
     if (local := unseen(pasted)) is not None:
+        return local
+    if (
+        not any(one.code == "nothing-listens" for one in found)
+        and (local := _loopback_only(pasted)) is not None
+    ):
         return local
     if (unknown := title_of_unresolved(scene)) is not None:
         return Cause(None, meaning=unknown)
@@ -264,6 +270,11 @@ def unseen(pasted: Pasted, *, likely: bool = False) -> Cause | None:
     sure = next((one for one in pasted.own_loopbacks if one.sure or likely), None)
     if sure is not None:
         return Cause(None, meaning=title_of_loopback(sure))
+    return None
+
+
+def _loopback_only(pasted: Pasted) -> Cause | None:
+    """Return that a program listens on 127.0.0.1 only, if connections to its port failed; else None."""
     tried = {one.get("dport") for one in pasted.tried if one.get("from") != "host"}
     for one in pasted.loopback_listeners:
         if one.port in tried:
@@ -277,9 +288,12 @@ def _not_blocked(scene: Scene, shown: Explanation, fields: dict[str, Any]) -> Ca
     logged = next((one for one in pasted.logged if one.fields == fields and one.visit is None), None)
     if logged is not None and not (pasted.with_rules or pasted.tried or _is_no_block(logged)):
         return Cause(shown, meaning=_only_logged(logged), alone=True)
+    unheard = is_unheard(scene, shown, fields)
     if fields not in pasted.tried and (logged is None or logged.verdict not in BLOCKING):
-        return None
-    error = next((kind for tried, kind in pasted.errors if tried == fields), "")
+        return Cause(shown, remedy=hearing(scene, shown)) if unheard and pasted.complaint.fails else None
+    error = pasted.error_of(fields)
+    if unheard and (logged is None or fields in pasted.tried):
+        return Cause(shown, remedy=hearing(scene, shown))
     says = _rejecter(scene, fields) or _meaning_of_error(error, shown, with_rules=pasted.with_rules)
     if shown.verdict == "DEPENDS":
         return Cause(shown, meaning=says)

@@ -245,9 +245,9 @@ def _opened(scene: Scene, family: Family, sender: str = "internet", receiver: st
     here = [part for one in every_class if (part := _of_any(one, *outside)) is not None]
     return _Opened(
         here,
-        _words([one for one in here if one.is_open], opened.asked, family),
+        _words([one for one in here if one.verdict == "ACCEPT"], opened.asked, family),
         _words([one for one in here if one.verdict == "DEPENDS"], opened.asked, family),
-        sum(one.is_open for one in every_class) > sum(one.is_open for one in here),
+        sum(one.verdict == "ACCEPT" for one in every_class) > sum(one.verdict == "ACCEPT" for one in here),
     )
 
 

@@ -139,7 +139,7 @@ def _candidates(scene: Scene, family: Family) -> set[int]:
 
 def _named(scene: Scene, family: Family) -> set[tuple[int, int]]:
     """Return the protocols and ports of services that rules name, or on which programs of the host listen."""
-    found = {(one.proto, one.port) for one in scene.host.namespace.listeners or ()}
+    found = {(one.proto, one.port) for one in scene.host.namespace.listeners}
     # the reader makes equal matches one object
     rules = scene.table(family, "filter").rules()
     different = {(rule.parameters.protocol, *map(id, rule.matches)): rule for rule in rules}

@@ -131,6 +131,7 @@ class Cause(NamedTuple):
         counted: how many packets the rule or policy that decides has counted.
         first: what else went wrong, to be said before the packet.
         changed: the sentence that says which commands of the source change that.
+        remedy: what to do, if the rules are not the cause.
     """
 
     shown: Explanation | None
@@ -142,6 +143,7 @@ class Cause(NamedTuple):
     counted: Text = ""
     first: Text = ""
     changed: Text = ""
+    remedy: Text = ""
 
     @property
     def text(self) -> Message:
@@ -160,6 +162,7 @@ class Cause(NamedTuple):
             *map(_comes_near, self.near),
             guess,
             self.changed,
+            self.remedy,
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -150,8 +150,10 @@ def unserved(scene: Scene) -> Iterator[Finding]:
 
 def _may_listen(scene: Scene) -> bool:
     """Return whether a program of the host listens for DNS, as far as the source shows."""
-    listeners = scene.host.namespace.listeners
-    return listeners is None or any((one.proto, one.port) == (UDP, _DNS) for one in listeners)
+    namespace = scene.host.namespace
+    return UDP not in namespace.listed or any(
+        (one.proto, one.port) == (UDP, _DNS) for one in namespace.listeners
+    )
 
 
 def _asks_for_name(scene: Scene, family: Family, behind: Behind) -> Explanation | None:

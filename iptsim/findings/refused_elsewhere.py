@@ -1,24 +1,93 @@
-"""Connections that a text says were refused, while no rule rejects packets, so nothing listens there."""
+"""Connections that fail, or that a text says were refused, though the rules let them through: nothing listens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from iptsim.addresses import Family
+from iptsim.addresses import Family, address_text, endpoint_text
 from iptsim.dump.rule import Rule
-from iptsim.findings.finding import Finding, of_line
+from iptsim.errors import IptsimError
+from iptsim.explanation import Explanation
+from iptsim.explanation.delivery import bound_elsewhere
+from iptsim.findings.finding import Evidence, Finding, of_line
 from iptsim.findings.native_chains import chains_of
 from iptsim.findings.scene import Scene
-from iptsim.languages import message
+from iptsim.languages import Message, message
 from iptsim.passages import shell
+from iptsim.protocols import protocol_name
 
 #: The hooks of nftables at which a rule may reject.
 _HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 
 
+def unheard(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, a failed connection that the rules allow, but where nothing listens."""
+    for fields in scene.pasted.tried:
+        try:
+            shown = scene.ask_fields(fields)
+        except IptsimError:
+            continue
+        if not is_unheard(scene, shown, fields):
+            continue
+        end = shown.trace.opening.delivered
+        assert end is not None
+        elsewhere = bound_elsewhere(scene.host, end)
+        place = endpoint_text(end.packet.family, end.packet.dst, end.packet.dport)
+        yield Finding(
+            "nothing-listens",
+            message("The rules allow a connection to {place}, but nothing listens there.", place=place),
+            (Evidence(message("listening sockets"), elsewhere),) if elsewhere else (),
+            message(
+                "The packet arrives, and the kernel refuses it: with a TCP reset, or with an ICMP error for UDP. No"
+                " rule changes that."
+            ),
+            hearing(scene, shown),
+            shown,
+            end.packet.family,
+        )
+        return
+
+
+def is_unheard(scene: Scene, shown: Explanation, fields: Mapping[str, Any]) -> bool:
+    """Return whether a packet passes the rules, but finds no program.
+
+    Not if its sender waited without an answer, or if Docker may forward its port by rules that the text does not show.
+    """
+    leg = shown.trace.opening
+    if shown.verdict != "ACCEPT" or leg.listening is not False or leg.delivered is None:
+        return False
+    at_host = leg.delivered.kind == "host" and scene.concerns_containers
+    if at_host and not scene.shows(leg.packet.family, "nat", "PREROUTING"):
+        return False
+    return scene.pasted.error_of(fields) in ("", "refused")
+
+
+def hearing(scene: Scene, shown: Explanation) -> Message:
+    """Return how a program comes to listen where a packet arrives."""
+    end = shown.trace.opening.delivered
+    assert end is not None
+    packet = end.packet
+    shows = f"ss -{protocol_name(packet.proto)[0]}lnp"
+    command = shell(f"docker exec {end.name} {shows}" if end.kind == "container" else shows)
+    if not bound_elsewhere(scene.host, end):
+        return message(
+            "Start the program that should listen on port {port}, or ask for the port that it listens on: {command}.",
+            port=packet.dport or 0,
+            command=command,
+        )
+    own, every = address_text(packet.family, packet.dst), address_text(packet.family, 0)
+    return message(
+        "Let the program listen on {every}, which means all addresses, or on {own}; then {command} shows that.",
+        every=every,
+        own=own,
+        command=command,
+    )
+
+
 def by_nothing_shown(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, that a refused connection is not the work of the rules, as none of them rejects."""
-    if not scene.pasted.says_refused or scene.has_docker:
+    if not scene.pasted.says_refused or scene.has_docker or next(unheard(scene), None) is not None:
         return
     for family in scene.families[:1]:
         if not scene.shows(family, "filter", "INPUT") or any(map(_rejects, _rules(scene, family))):

@@ -27,7 +27,7 @@ _PROGRAMS = ("sshd", "dropbear")
 
 def ssh_ports(scene: Scene) -> list[int]:
     """Return the ports on which a server of SSH listens; none if the source does not show it."""
-    listeners = scene.host.namespace.listeners or ()
+    listeners = scene.host.namespace.listeners
     return sorted({one.port for one in listeners if one.proto == TCP and one.program in _PROGRAMS})
 
 

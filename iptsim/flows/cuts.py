@@ -242,7 +242,7 @@ def _mark_namespace(marks: _Marks, namespace: Namespace) -> None:
                 marks.port(*span)
     for neighbour in namespace.neighbours:
         marks.address(neighbour.family, neighbour.address)
-    for listener in namespace.listeners or ():
+    for listener in namespace.listeners:
         marks.port(listener.port)
         for family in FAMILIES:
             if listener.address is not None and listener.address < 1 << BITS[family]:

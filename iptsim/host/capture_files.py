@@ -33,7 +33,7 @@ from iptsim.host.model import Host, IpSet
 from iptsim.host.namespace import InterfaceAddress, Namespace, Route
 from iptsim.host.nft_chains import NftRuleset
 from iptsim.host.nft_hints import hinted, hinted_chains
-from iptsim.host.sockets import read_listeners
+from iptsim.host.sockets import LISTED, read_listeners
 from iptsim.languages import Text, message
 from iptsim.reading import JsonFault, parse_json
 
@@ -209,7 +209,8 @@ class CaptureFiles:
             sysctls=self._text("sysctl.txt", iproute.sysctls) or {},
             neighbours=neighbours,
             forwarding=iproute.forwarding(self._entries("bridge-fdb.json", ForwardingEntry)),
-            listeners=self._text("ss.txt", read_listeners),
+            listeners=self._text("ss.txt", read_listeners) or (),
+            listed=LISTED if "ss.txt" in self.source.files else frozenset(),
         )
 
     def _ipsets(self) -> dict[str, IpSet] | None:
@@ -292,6 +293,7 @@ def _guest(name: str, entry: GuestEntry) -> Namespace:
         iptables=entry.iptables,
         ip6tables=entry.ip6tables,
         resolv_conf=entry.resolv_conf,
-        listeners=None if entry.sockets is None else read_listeners(entry.sockets),
+        listeners=read_listeners(entry.sockets or ""),
+        listed=frozenset() if entry.sockets is None else LISTED,
         nftables=NftRuleset(chains=tuple(hints)) if hints else None,
     )

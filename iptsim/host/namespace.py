@@ -310,7 +310,8 @@ class Namespace:
         rules: policy routing rules; empty means the kernel's default ones.
         sysctls: as `sysctl` prints them, without spaces around the value.
         iptables / ip6tables: text of iptables-save in this namespace, or None if it was not saved.
-        listeners: its listening sockets, or None if they were not saved.
+        listeners: its listening sockets, as far as the source lists them.
+        listed: the protocols of which it lists all of them: 6, 17.
         nftables: its nftables base chains, or None if they were not saved.
     """
 
@@ -324,7 +325,8 @@ class Namespace:
     resolv_conf: str | None = None
     neighbours: list[Neighbour] = field(default_factory=list)
     forwarding: list[Forwarding] = field(default_factory=list)
-    listeners: tuple[Listener, ...] | None = None
+    listeners: tuple[Listener, ...] = ()
+    listed: frozenset[int] = frozenset()
     nftables: NftRuleset | None = None
     #: what follows from it: lookups, tables and indexes
     cache: dict[Any, Any] = field(default_factory=dict, repr=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -425,6 +426,10 @@ class Pasted:
     def shows_proxies(self) -> bool:
         """Whether it shows processes of docker-proxy."""
         return any(one.form == PROXIES for one in self.segments)
+
+    def error_of(self, fields: Mapping[str, Any]) -> str:
+        """Return how a connection failed; "" if that is not shown."""
+        return next((kind for tried, kind in self.errors if tried == fields), "")
 
     def shows_routes(self, family: Family) -> bool:
         """Return whether it lists routes of a family; those of a host whose text lists none are inferred."""

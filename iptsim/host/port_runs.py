@@ -42,7 +42,7 @@ class PortRuns:
         #: a run of ports ends before each of these ports
         self._borders: set[int] = set()
         self._signs: dict[int, list[tuple[str, str, int, str]]] = defaultdict(list)
-        self._host = _by_port(host.namespace.listeners or ())
+        self._host = _by_port(host.namespace.listeners)
         for number, ruleset in enumerate((*host.rulesets.values(), *host.extra_rulesets.values())):
             for table in ruleset.tables.values():
                 for chain in table.chains.values():
@@ -78,7 +78,7 @@ class PortRuns:
         A run has one port, or at least :data:`SHORTEST`.
         """
         given = list(ports)
-        inside = _by_port(container.namespace.listeners or ())
+        inside = _by_port(container.namespace.listeners)
 
         def place(number: int) -> tuple[object, ...]:
             one = given[number]

@@ -17,6 +17,8 @@ from iptsim.languages import message, text_of
 from iptsim.protocols import TCP, UDP
 
 _PROTOCOLS = {"tcp": TCP, "udp": UDP}
+#: The protocols of which ss.txt of a capture lists all listening sockets.
+LISTED = frozenset(_PROTOCOLS.values())
 #: Other types of sockets that ss lists.
 _OTHERS = frozenset({
     "dccp", "icmp6", "mptcp", "nl", "p_dgr", "p_raw", "raw", "sctp", "ti_dg", "ti_rd", "ti_sq", "ti_st", "u_dgr",

@@ -50,7 +50,7 @@ def listener_at(host: Host, leg: Leg, delivered: Delivery) -> tuple[bool | None,
     None: the capture does not show it; "" for a name that it does not show.
     """
     namespace, packet = namespace_at(host, delivered), delivered.packet
-    if namespace.listeners is None or packet.dport is None or packet.proto not in (TCP, UDP):
+    if packet.dport is None or packet.proto not in (TCP, UDP):
         return None, ""
     found = find_listener(
         namespace.listeners,
@@ -60,7 +60,9 @@ def listener_at(host: Host, leg: Leg, delivered: Delivery) -> tuple[bool | None,
         packet.dport,
         _interface(namespace, leg, delivered),
     )
-    return (True, found.program) if isinstance(found, Listener) else (found, "")
+    if isinstance(found, Listener):
+        return True, found.program
+    return found if packet.proto in namespace.listed else None, ""
 
 
 def namespace_at(host: Host, delivered: Delivery) -> Namespace:
@@ -78,8 +80,7 @@ def _opens(question: Question, packet: Packet) -> bool:
 def unsaved(host: Host, trace: Trace) -> list[Text]:
     """Return in one sentence what is assumed about nftables and listening programs, if they were not saved."""
     end = trace.opening.delivered
-    is_local = end is not None and end.kind != "outside" and end.packet.proto in (TCP, UDP)
-    unlisted = end.name if is_local and end is not None and namespace_at(host, end).listeners is None else ""
+    unlisted = end.name if end is not None and _is_unlisted(host, trace.opening, end) else ""
     no_nftables = host.namespace.nftables is None and not trace.legs[0].inside
     if no_nftables:
         return [_NOTHING_SAVED if unlisted else _NO_NFTABLES]
@@ -90,6 +91,13 @@ def unsaved(host: Host, trace: Trace) -> list[Text]:
             )
         ]
     return []
+
+
+def _is_unlisted(host: Host, leg: Leg, end: Delivery) -> bool:
+    """Return whether a program may listen where a packet arrived, as its sockets were not saved."""
+    if end.kind == "outside" or end.packet.proto not in (TCP, UDP) or leg.listening:
+        return False
+    return end.packet.proto not in namespace_at(host, end).listed
 
 
 def united(sentences: Iterable[Text]) -> list[Text]:

@@ -277,8 +277,9 @@ class World:
             return self.question.facts[name]
         if name == "time":
             return self.question.at
-        if name == "tproxy_listener" and self.host.pasted is not None and self.namespace.listeners is None:
-            return True  # assumed, as for other programs of a text that lists no sockets
+        if name == "tproxy_listener" and self.host.pasted is not None:
+            # assumed, as for other programs of a text that does not list the sockets
+            return None if self.question.protocol in self.namespace.listed else True
         if name == "interface_groups":
             return {interface.name: interface.group for interface in self.namespace.interfaces.values()}
         return None

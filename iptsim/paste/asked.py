@@ -49,7 +49,8 @@ def asked(
             if ask.container == ELSEWHERE:
                 sender = _neighbour(host, to)
             elif by_name and ask.container != ON_DEFAULT:  # containers of all networks use that name
-                sender = _named(host, ask.container, listed)
+                name = named_container(host, ask.container, listed)
+                sender = {"from": name} if name else {}
             else:
                 sender = _sender(host, ask.container, listed, to, composed=ask.composed)
             if not sender or (is_localhost(to) and sender["from"] not in host.containers):
@@ -172,8 +173,8 @@ def _sender(
     That is the only subnet; or the one whose gateway is the destination, which only containers there use. A text that
     shows no network has that of the default bridge if the destination is its gateway.
     """
-    if named := _named(host, wanted, listed):
-        return named
+    if name := named_container(host, wanted, listed):
+        return {"from": name}
     subnets = [
         subnet
         for network in host.networks.values()
@@ -190,12 +191,12 @@ def _sender(
     return _any_of(subnets[0], host) if len(subnets) == 1 else {}
 
 
-def _named(host: Host, wanted: str, listed: Iterable[Listed]) -> dict[str, str]:
-    """Return a container by its name, that of its service, or the start of its ID; {} if the host has none such."""
+def named_container(host: Host, wanted: str, listed: Iterable[Listed]) -> str:
+    """Return the name of a container, by that of its service or the start of its ID; "" if the host has none such."""
     names = [one.name for one in listed if one.id and one.id.startswith(wanted[:12])] if wanted else []
     names += [one.name for one in host.containers.values() if wanted and one.id.startswith(wanted)]
     found = [name for name in (wanted, container_of_service(wanted), *names) if name in host.containers]
-    return {"from": found[0]} if found else {}
+    return found[0] if found else ""
 
 
 def _neighbour(host: Host, to: str) -> dict[str, str]:

@@ -16,7 +16,9 @@ from iptsim.host.files import FILES, Source
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress
 from iptsim.host.pasted import LoggedLine
+from iptsim.host.sockets import read_listeners
 from iptsim.languages import Text, message, message_joined
+from iptsim.paste.asked import named_container
 from iptsim.paste.behind_rules import before, lines_behind, without
 from iptsim.paste.chosen_routes import settle_chosen
 from iptsim.paste.containers import each_once, name_containers, settings_of
@@ -35,7 +37,7 @@ from iptsim.paste.logged_addresses import own_addresses, route_as_logged
 from iptsim.paste.logged_rules import add_logged, nothing_shown, rules_of
 from iptsim.paste.narrow_links import narrow_link
 from iptsim.paste.pasted import Said, pasted
-from iptsim.paste.pieces import Ask, Facts, Listed, Resolver, Rules, Segment, Settings, Warned, Zone
+from iptsim.paste.pieces import Ask, Facts, Listed, Resolver, Rules, Segment, Settings, Sockets, Warned, Zone
 from iptsim.paste.reloads import flushed, reloads, run_after_docker
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import CLIENTS, Reading, read_texts
@@ -202,6 +204,7 @@ def _host(
         add_asked_networks(host, reading.asks(failed=True))
     add_unaddressed(host, listed)
     _set_resolvers(host, reading.of(Resolver))
+    _set_sockets(host, reading, listed)
     host.pasted = pasted(reading, texts, host, builder, rules, listed, said, files)
     if any("PROTO" not in dict(one.pairs) for one in logged):
         host.assumptions.append(
@@ -405,3 +408,23 @@ def _set_resolvers(host: Host, found: Sequence[Resolver]) -> None:
             container.namespace.resolv_conf = one.text
         elif not one.container:
             host.namespace.resolv_conf = one.text
+
+
+def _set_sockets(host: Host, reading: Reading, listed: Sequence[Listed]) -> None:
+    """Give the host and its containers the listening sockets that were listed in each."""
+    machines = {
+        one.place for one in reading.segments if any(isinstance(piece, Rules) for piece in one.pieces)
+    }
+    for segment in reading.segments:
+        for piece in segment.pieces:
+            if not isinstance(piece, Sockets):
+                continue
+            name = named_container(host, segment.place or "", listed)
+            if segment.place is None or segment.place in machines:
+                namespace = host.namespace
+            elif name:
+                namespace = host.containers[name].namespace
+            else:
+                continue  # of a container that is not known
+            namespace.listeners += read_listeners(piece.text)
+            namespace.listed |= piece.listed

@@ -286,6 +286,19 @@ class Resolver:
 
 
 @dataclass(slots=True)
+class Sockets:
+    """Listening sockets of the host, or of the container in which they were listed.
+
+    Attributes:
+        text: the sockets, as `ss -H -lntup` prints them.
+        listed: the protocols of which it has all listening sockets: 6, 17.
+    """
+
+    text: str
+    listed: frozenset[int]
+
+
+@dataclass(slots=True)
 class Warned:
     """Something unusual in the text, to pass on as a warning."""
 
@@ -315,6 +328,7 @@ Piece = (
     | Zone
     | FirewalldPolicy
     | Resolver
+    | Sockets
     | FailedCommand
     | Warned
 )

@@ -19,7 +19,7 @@ from iptsim.paste.lines import Line, commented, quoted_commands
 from iptsim.paste.pieces import Ask, ChainItem, Piece, Rules, Segment, Warned
 from iptsim.paste.shell import is_down
 from iptsim.paste.splitting import split
-from iptsim.paste.where_typed import check_one_machine, of_one_machine
+from iptsim.paste.where_typed import check_one_machine, of_one_machine, on_other_machines
 
 #: Forms that say which connection failed for somebody.
 CLIENTS = (failures.FORM, sentences.FORM)
@@ -78,7 +78,9 @@ def read_texts(texts: Mapping[str, list[Line]], telling: Mapping[int, str]) -> R
         segments, elsewhere = of_one_machine(segments)
         segments, proposed = _in_force(lines, segments)
         check_one_machine(lines, segments)
-        elsewhere += proposed
+        others = on_other_machines(lines, segments)
+        segments = [one for one in segments if not any(one is other for other in others)]
+        elsewhere += proposed + others
         left_out = sorted([*left_out, *(at for one in elsewhere for at in range(one.first, one.last + 1))])
         reading.segments += segments
         places = [one.place for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]

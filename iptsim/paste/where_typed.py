@@ -13,7 +13,7 @@ from iptsim.errors import CaptureError
 from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.languages import message
 from iptsim.paste.lines import Line, SameLines
-from iptsim.paste.pieces import Ask, Facts, Resolver, Rules, Segment
+from iptsim.paste.pieces import Ask, Facts, Resolver, Rules, Segment, Sockets
 from iptsim.paste.prompts import Command, command_of, prompt_of
 from iptsim.reading import parse_json
 
@@ -277,6 +277,25 @@ def check_one_machine(lines: list[Line], segments: list[Segment]) -> None:
                         number=number,
                     )
                 )
+
+
+def on_other_machines(lines: list[Line], segments: list[Segment]) -> list[Segment]:
+    """Return the lists of sockets of other machines than that of the rules, as prompts or headings name them.
+
+    Below a heading that names a machine, sockets are those of the rules only if these are of that machine, too.
+    """
+    rules = [one for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]
+    machines = {name for one in rules if (name := _machine_of(lines, one.first)) is not None}
+    found = []
+    for one in segments:
+        if not any(isinstance(piece, Sockets) for piece in one.pieces):
+            continue
+        machine = _machine_of(lines, one.first)
+        prompt = prompt_of(lines[one.first].text)
+        named = machine is not None and (bool(machines) or (bool(rules) and prompt is None))
+        if (named and machine not in machines) or typed_elsewhere(lines, one.first):
+            found.append(one)
+    return found
 
 
 def _machine_of(lines: list[Line], at: int) -> str | None:

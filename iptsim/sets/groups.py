@@ -109,9 +109,8 @@ def _shape(host: Host, namespaces: Namespaces, container: Container, family: Fam
         inside,
         routes,
         settings,
-        None
-        if namespace.listeners is None
-        else frozenset(_listening(one, own[0]) for one in namespace.listeners),
+        namespace.listed,
+        frozenset(_listening(one, own[0]) for one in namespace.listeners),
     )
 
 

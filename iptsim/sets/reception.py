@@ -151,7 +151,7 @@ def _receptions(host: Host, leg: Leg) -> Iterator[tuple[int, list[tuple[Receptio
 
 def _ports(host: Host, delivered: Delivery) -> set[tuple[int, int]]:
     """Return the protocols and ports for which something is known to receive packets."""
-    found = {(one.proto, one.port) for one in namespace_at(host, delivered).listeners or ()}
+    found = {(one.proto, one.port) for one in namespace_at(host, delivered).listeners}
     if delivered.kind == "host":
         published = (one for container in host.containers.values() for one in container.published)
         found |= {(one.proto, one.host_port) for one in published}

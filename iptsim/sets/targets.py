@@ -129,7 +129,7 @@ class Targets:
         ):
             # docker-proxy answers from the address that the route gives
             return
-        named = {one.address for one in space.listeners or ()}
+        named = {one.address for one in space.listeners}
         named |= {parse_address(one.host_address)[1] for one in published if one.host_address is not None}
         for _, own in space.addresses(4):
             if own.address not in named and not is_loopback(4, own.address):

@@ -12,6 +12,7 @@ import pytest
 
 import iptsim
 from iptsim.findings import Finding
+from iptsim.protocols import UDP
 
 RULES = """\
 *filter
@@ -72,5 +73,5 @@ def test_where_the_sockets_are_known_a_program_must_listen(tmp_path: Path) -> No
     path = tmp_path / "rules"
     path.write_text(RULES.format(bridge="lxdbr0", rules="", policy="DROP"))
     host = iptsim.load_host(path)
-    host.namespace.listeners = ()
+    host.namespace.listed = frozenset({UDP})
     assert "guests-without-names" not in [one.code for one in iptsim.lint(host)]

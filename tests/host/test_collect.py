@@ -18,6 +18,7 @@ import pytest
 
 from iptsim.host import load_host
 from iptsim.host.collect import script
+from iptsim.protocols import TCP, UDP
 from tests.host.laboratory import NEEDS_KERNEL
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "captures"
@@ -77,8 +78,9 @@ class TestRun:
         collect(shell, tmp_path, {"DOCKER_HOST": f"unix://{tmp_path}/nobody"})
         host = load_host(tmp_path / "saved.tar.gz")
         assert host.assumptions == []
-        assert host.namespace.listeners is not None
+        assert host.namespace.listed == {TCP, UDP}
         assert host.containers["guest"].namespace.listeners == ()
+        assert host.containers["guest"].namespace.listed == {TCP, UDP}
         # the machine may have further named network namespaces, which are saved too
         assert "guest" in host.containers
         assert "gone" not in host.containers

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 import iptsim
+from iptsim import protocols
 from iptsim.addresses import address_text, parse_address
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
@@ -273,26 +275,71 @@ UDP = "udp        0      0 0.0.0.0:68              0.0.0.0:*                    
 
 def test_a_whole_list_of_sockets_tells_what_listens(tmp_path: Path) -> None:
     host = read(tmp_path, "$ netstat -tulnp", NETSTAT + UDP)
-    assert host.namespace.listeners is not None
+    assert host.namespace.listed == {protocols.TCP, protocols.UDP}
     assert {(one.proto, one.port, one.program) for one in host.namespace.listeners} == {
         (6, 22, "sshd"), (6, 80, "docker-proxy"), (17, 68, "dhclient"),
     }  # fmt: skip
 
 
+SS = """\
+State   Recv-Q  Send-Q   Local Address:Port   Peer Address:Port  Process
+{state}  0       128            0.0.0.0:22          0.0.0.0:*      users:(("sshd",pid=8,fd=3))
+{state}  0       128            0.0.0.0:25          0.0.0.0:*
+"""
+LISTEN, UNCONN = SS.format(state="LISTEN"), SS.format(state="UNCONN")
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "listed"),
     [
-        f"$ netstat -tlnp\n{NETSTAT}",  # of TCP alone
-        f"$ netstat -tulnp | grep -v docker\n{NETSTAT}{UDP}",
-        f"$ netstat -4tuln\n{NETSTAT}{UDP}",  # a socket of both families is not in /proc/net/tcp
-        f"$ ss -tulnp sport = :22\n{NETSTAT}{UDP}",
-        f"$ ss -tulnpf inet\n{NETSTAT}{UDP}",
-        f"$ ip netns exec red netstat -tulnp\n{NETSTAT}{UDP}",
-        (NETSTAT + UDP).partition("\n")[2],  # without its heading: it may begin anywhere
+        (f"$ netstat -tlnp\n{NETSTAT}", {protocols.TCP}),
+        (f"$ netstat -tulnp\n{NETSTAT}", {protocols.TCP, protocols.UDP}),  # no program has a UDP socket
+        (f"$ sudo ss -tlnp\n{LISTEN}", {protocols.TCP}),
+        (f"$ ss -ltn\n{LISTEN}\n$ ss --udp --all -n\n{UNCONN}", {protocols.TCP, protocols.UDP}),
+        (f"$ ss -lnp\n{NETSTAT}", {protocols.TCP, protocols.UDP}),
+        (LISTEN, {protocols.TCP}),
+        (UNCONN, {protocols.UDP}),
+        # only some
+        (f"$ netstat -tulnp | grep -v docker\n{NETSTAT}{UDP}", ()),
+        (f"$ netstat -4tuln\n{NETSTAT}{UDP}", ()),  # a socket of both families is not in /proc/net/tcp
+        (f"$ ss -tulnp sport = :22\n{NETSTAT}{UDP}", ()),
+        (f"$ ss -tulnpf inet\n{NETSTAT}{UDP}", ()),
+        (f"$ ss -lnx\n{LISTEN}", ()),
+        (f"$ sh -c 'ss -tln | grep 22'\n{LISTEN}", ()),
+        (LISTEN[: LISTEN.rindex("LISTEN")], ()),  # one port, for which somebody may have searched
+        ((NETSTAT + UDP).partition("\n")[2], ()),  # without its heading: it may begin anywhere
+        (f"$ ss -tln\n{LISTEN}...\n", ()),
+        (f"$ ss -tln\n{LISTEN}        0.0.0.0:*  users:((\n", ()),  # a line that was wrapped
     ],
 )
-def test_a_part_of_a_list_tells_of_no_port_that_nothing_listens(tmp_path: Path, text: str) -> None:
-    assert read(tmp_path, text).namespace.listeners is None
+def test_the_protocols_of_which_all_sockets_are_listed(
+    tmp_path: Path, text: str, listed: Collection[int]
+) -> None:
+    host = read(tmp_path, text)
+    assert host.namespace.listed == {*listed}
+    assert 22 in {one.port for one in host.namespace.listeners}
+
+
+@pytest.mark.parametrize(
+    "command", ["ip netns exec red netstat -tulnp", "ss -tulnpN red", "docker exec web ss -tuln"]
+)
+def test_sockets_of_another_namespace_are_not_those_of_the_host(tmp_path: Path, command: str) -> None:
+    host = read(tmp_path, "# iptables -S\n-P INPUT ACCEPT\n", f"# {command}", NETSTAT + UDP)
+    assert (host.namespace.listeners, host.namespace.listed) == ((), frozenset())
+
+
+def test_sockets_below_the_name_of_another_machine(tmp_path: Path) -> None:
+    host = read(
+        tmp_path, "On the server:\n# iptables -S\n-P INPUT ACCEPT\n\nOn the client:\n# ss -tln", LISTEN
+    )
+    assert host.namespace.listeners == ()
+
+
+def test_sockets_of_a_container() -> None:
+    text = "$ docker run -d --name web -p 8080:80 nginx\n\n$ docker exec web ss -tln\n" + LISTEN
+    web = loads_host(text).containers["web"].namespace
+    assert {one.port for one in web.listeners} == {22, 25}
+    assert web.listed == {protocols.TCP}
 
 
 def test_kernel_parameters(tmp_path: Path) -> None:

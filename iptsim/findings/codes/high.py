@@ -58,6 +58,10 @@ KINDS: dict[str, Kind] = {
     "bans-not-reached": high(
         message("In a pasted text: no rule jumps to a chain of banned addresses."), explains="access"
     ),
+    "nothing-listens": high(
+        message("In a pasted text: a connection failed that the rules allow, but nothing listens there."),
+        observed=True,
+    ),
     "icc-off-not-enforced": high(
         message("icc is off, but iptables does not see the traffic between containers of a bridge."),
         explains="access",
