@@ -126,6 +126,7 @@ ANALYSES: tuple[Analysis, ...] = (
     exposed.services,
     bridges.icc_not_enforced,
     bridges.icc_unchecked,
+    bridges.icc_off,
     forward_policy.cut_off,
     nftables.forwarded,
     backends.mixed,

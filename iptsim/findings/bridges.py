@@ -1,4 +1,4 @@
-"""Findings about bridges: icc=false without effect."""
+"""Findings about icc=false: without effect, or with one that somebody complains of."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene, place
 from iptsim.host.docker_defaults import GATEWAY_BRIDGE
 from iptsim.host.namespace import BRIDGE_NF
-from iptsim.languages import message, message_many
+from iptsim.languages import Message, message, message_many
 from iptsim.passages import shell
 
 
@@ -79,7 +79,7 @@ def icc_unchecked(scene: Scene) -> Iterator[Finding]:
         counted = sum(rule.counters.packets for rule in rules if rule.counters is not None)
         if counted:
             yield _icc_counted(rules, counted, family)
-        elif rules:
+        elif rules and not scene.pasted.complaint.between:
             yield Finding(
                 "icc-off-unchecked",
                 message(
@@ -99,6 +99,51 @@ def icc_unchecked(scene: Scene) -> Iterator[Finding]:
             )
 
 
+def icc_off(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text about containers that do not reach each other, networks with icc off."""
+    if not scene.pasted.complaint.between or scene.host.namespace.sysctls.get(BRIDGE_NF[4]) == "0":
+        return
+    networks = [one for one in scene.docker_networks() if not one.icc and one.bridge != GATEWAY_BRIDGE]
+    if not networks:
+        return
+    bridge = networks[0].bridge or ""
+    rules = [
+        rule
+        for rule in scene.table(4, "filter").rules()
+        if rule.target_name in BLOCKING
+        and (rule.parameters.in_interface, rule.parameters.out_interface) == (bridge, bridge)
+        and not rule.parameters.negated
+    ]
+    members = scene.members(networks[0], 4)
+    shown = (
+        scene.ask(members[0].name, place(members[1], networks[0]), 4, proto="tcp")
+        if len(members) > 1
+        else None
+    )
+    if shown is not None and shown.verdict == "ACCEPT":
+        return
+    yield Finding(
+        "icc-off",
+        message("icc is off on {bridge}, so its containers may not connect to each other.", bridge=bridge),
+        tuple(map(of_rule, rules[:SHOWN])) or (Evidence(networks[0].name, "icc=false"),),
+        message(
+            "Docker drops what containers of such a network send to each other, except to the ports of linked ones."
+            " Their way to the internet and published ports are not affected."
+        ),
+        _remedy(),
+        shown if shown is not None and shown.verdict in BLOCKING else None,
+        4,
+    )
+
+
+def _remedy() -> Message:
+    return message(
+        "To let them connect, create the network again without {option}=false (for docker0: icc=true in"
+        " daemon.json), or connect both containers to another network.",
+        option="com.docker.network.bridge.enable_icc",
+    )
+
+
 def _icc_counted(rules: list[Rule], count: int, family: Family) -> Finding:
     """Return the finding about rules whose counters show that iptables sees the packets between containers."""
     return Finding(
@@ -114,11 +159,7 @@ def _icc_counted(rules: list[Rule], count: int, family: Family) -> Finding:
             "The counter shows that br_netfilter is loaded, so iptables sees the packets that a bridge switches. Docker"
             " writes the rule for a network with icc=false."
         ),
-        message(
-            "To let them connect, create the network again without {option}=false (for docker0: icc=true in"
-            " daemon.json), or connect both containers to another network.",
-            option="com.docker.network.bridge.enable_icc",
-        ),
+        _remedy(),
         None,
         family,
     )

@@ -57,12 +57,14 @@ class Complaint(NamedTuple):
         forwarded: it mentions machines behind the host, or others whose packets it may forward.
         senders: who tries to connect, as far as it says: any of `host`, `containers`, `guests` (machines behind the
             host, clients of a VPN) and `outside`; of some words more than one.
+        between: containers do not reach each other.
     """
 
     fails: bool
     allowed: bool
     forwarded: bool
     senders: frozenset[str] = frozenset()
+    between: bool = False
 
 
 NO_COMPLAINT = Complaint(fails=False, allowed=False, forwarded=False)

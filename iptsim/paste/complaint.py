@@ -16,7 +16,7 @@ from iptsim.paste.lines import Line
 _ACTIONS = (
     r"connect\w*|reach\w*|access\w*|ping\w*|work\w*|resolv\w*|brows\w*|load\w*|log ?in|ssh|downloads?|route[ds]?"
     r"|routing|forward\w*|respond\w*|repl(?:y|ies)|receiv\w*|sen[dt]|communicat\w*|get (?:out|through|to|in|any|it)"
-    r"|go(?:ing)? (?:out|through)|come through|pass|open|curl|pull|start|available|visible"
+    r"|go(?:ing)? (?:out|through)|talk|come through|pass|open|curl|pull|start|available|visible"
 )
 #: That something does not work.
 FAILS = re.compile(
@@ -98,6 +98,14 @@ _SENDERS = {
         re.IGNORECASE,
     ),
 }
+#: That containers do not reach each other, if something fails.
+_BETWEEN = re.compile(
+    rf"\b(?:container|pod)s?{_CANNOT}[^.!?]{{0,60}}?\b(?:each other|one another|(?:container|pod)s?\b)"
+    r"|\b(?:containers|pods)\b[^.!?]{0,60}?\b(?:each other|one another)\b"
+    r"|\binter-?container\b|\b(?:container|pod)[- ]to[- ](?:container|pod)\b"
+    r"|\bbetween (?:[\w']+ ){0,3}?(?:containers|pods)\b|容器(?:之間|彼此|互相|间)",
+    re.IGNORECASE,
+)
 #: Characters of a line that are searched.
 _LONGEST = 1000
 
@@ -117,11 +125,15 @@ def complaint(texts: Mapping[str, Sequence[Line]], said: Iterable[Lines], *, fai
         for line in texts[one.file]
         if one.first <= line.number <= one.last
     )
+    fails = fails or FAILS.search(words) is not None
+    between = fails and _BETWEEN.search(words) is not None
+    senders = (sender for sender, what in _SENDERS.items() if what.search(words))
     return Complaint(
-        fails=fails or FAILS.search(words) is not None,
+        fails=fails,
         allowed=_ALLOWED.search(words) is not None,
         forwarded=_FORWARDED.search(words) is not None,
-        senders=frozenset(sender for sender, what in _SENDERS.items() if what.search(words)),
+        senders=frozenset({*senders, "containers"} if between else senders),
+        between=between,
     )
 
 

@@ -227,3 +227,36 @@ def test_docker_blocks_what_a_dnat_by_hand_sends_to_a_container(tmp_path: Path, 
     assert finding.commands == ("iptables -I DOCKER-USER -p tcp -d 172.17.0.2 --dport 8000 -j ACCEPT",)
     assert finding.commands[0] in str(finding.remedy)
     assert "does not help" not in str(finding.remedy)
+
+
+ICC = """\
+$ cat /etc/docker/daemon.json
+{{"icc": false}}
+$ docker ps
+CONTAINER ID   IMAGE   COMMAND    CREATED   STATUS   PORTS      NAMES
+a2dc22068d0a   web     "python"   1 hour    Up 1 h   80/tcp     web
+b2dc22068d0a   app     "python"   1 hour    Up 1 h              app
+
+{said}
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("My containers cannot talk to each other.", True),
+        ("Containers on the same host can't reach one another, though the internet works.", True),
+        ("The app container can't connect to the web container by its address.", True),
+        ("The containers cannot reach the internet.", False),
+        ("Nobody can reach web from outside.", False),
+        ("The containers can talk to each other, and should.", False),
+    ],
+)
+def test_icc_off_where_containers_do_not_reach_each_other(tmp_path: Path, said: str, found: bool) -> None:
+    """docs.docker.com, dockerd: with icc=false, containers of the default bridge reach only linked ones."""
+    path = tmp_path / "ticket.txt"
+    path.write_text(ICC.format(said=said))
+    findings = iptsim.lint(path)
+    cause = str(findings.cause.text) if findings.cause is not None else ""
+    assert ("icc is off" in cause) is found
+    assert ("icc-off" in [one.code for one in findings]) is found

@@ -17,6 +17,12 @@ KINDS: dict[str, Kind] = {
         message("In a pasted text: a service listens on 127.0.0.1 only, so others cannot connect."),
         sender="outside",
     ),
+    "icc-off": info(
+        message(
+            "In a pasted text about containers that do not reach each other: icc is off on their network."
+        ),
+        sender="containers",
+    ),
     "published-on-loopback": info(
         message("In a pasted text: a port of a container is published on 127.0.0.1 only."), sender="outside"
     ),
