@@ -39,7 +39,12 @@ _DOCKER_CHAIN = re.compile(r"DOCKER(?!-USER$).*")
 #: Conventional names of bridges.
 BRIDGE = re.compile(r"(docker|br|virbr|podman|cni|lxcbr|lxdbr|vmbr|cbr)[-_0-9a-z]*")
 #: Conventional names of external interfaces.
-_OUTSIDE = re.compile(r"(eth|en|wl|ww|bond|team|venet)[0-9a-z]+|wan[0-9]?|pppoe-[0-9a-z]+")
+_OUTSIDE = re.compile(
+    r"(eth|en|wl|ww|bond|team|venet)[0-9a-z]+|em[0-9]+|p[0-9]+p[0-9]+|wan[0-9]?|pppoe-[0-9a-z]+"
+)
+#: Conventional names of VLANs, of cards that are rarely the external one, and of the bridge of a Proxmox host that has
+#: the card as a port (Proxmox VE Administration Guide).
+_PERHAPS_OUTSIDE = re.compile(r"(eth|en|bond|team)[0-9a-z]+\.[0-9]+|(vlan|net|ib|usb)[0-9]+|vmbr0")
 #: Conventional names of tunnels.
 _TUNNEL = re.compile(r"(tun|tap|ppp|wg)[-_0-9a-z]*")
 _INTERFACES = frozenset({"in_interface", "out_interface"})
@@ -257,6 +262,13 @@ class Evidence:
         fitting = [name for name in self.interfaces if _OUTSIDE.fullmatch(name)]
         named = "eth0" if "eth0" in fitting else next(iter(fitting), None)
         return next((name for name in self._translated if name not in self.subnets), named)
+
+    @property
+    def perhaps_outside(self) -> str | None:
+        """Name of the only interface that is the external one if no other is, by its name; None for none or several."""
+        inner = {*self.subnets, *self.links, *self.tunnels}
+        names = [name for name in self.interfaces if _PERHAPS_OUTSIDE.fullmatch(name) and name not in inner]
+        return names[0] if len(names) == 1 else None
 
     def _look(self, rule: Rule) -> None:
         if rule.plan is None or rule.plan.fields & _INTERFACES:

@@ -48,7 +48,7 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
     by_default = (route.device for route in _default_routes(host.namespace) if route.device)
     outside = next(by_default, evidence.outside) or next(
         (one.master or name for name, one in interfaces.items() if one.kind == "physical"),
-        next((name for name in own if _kind(name) == "physical"), "eth0"),
+        next((name for name in own if _kind(name) == "physical"), evidence.perhaps_outside or "eth0"),
     )
     # the host also answers for its addresses on other interfaces, such as bridges, so those do not tell whose they are
     inner = {

@@ -290,6 +290,29 @@ def test_a_bridge_is_the_uplink_if_what_leaves_by_it_is_masqueraded(
     assert told in map(str, host.assumptions)
 
 
+@pytest.mark.parametrize(
+    ("names", "outside"),
+    [
+        (["em1"], "em1"),  # systemd.net-naming-scheme(7) calls cards so on some machines
+        (["p4p1", "docker0"], "p4p1"),
+        (["vlan10"], "vlan10"),
+        (["eth0.5"], "eth0.5"),
+        (["vmbr0"], "vmbr0"),
+        (["net0", "net1"], "eth0"),
+        (["vlan10", "br-0123456789ab", "lan"], "vlan10"),
+        (["weave"], "eth0"),
+        (["wg0"], "eth0"),
+        (["virbr0"], "eth0"),
+        (["eth0:1"], "eth0"),  # an alias is no interface
+    ],
+)
+def test_the_names_of_external_interfaces(names: list[str], outside: str, tmp_path: Path) -> None:
+    rules = "".join(f"-A INPUT -i {name} -p tcp -m tcp --dport 22 -j ACCEPT\n" for name in names)
+    (tmp_path / "rules").write_text(f"*filter\n:INPUT DROP\n-A INPUT -i lo -j ACCEPT\n{rules}COMMIT\n")
+    told = f"The host reaches the outside through {outside} and has the address 192.0.2.10/24 there."
+    assert told in map(str, load_host(tmp_path / "rules").assumptions)
+
+
 def test_a_port_forward_from_the_bridge_that_is_the_uplink(tmp_path: Path) -> None:
     (tmp_path / "rules").write_text(
         "*nat\n-A PREROUTING -i vmbr0 -p tcp -m tcp --dport 8443 -j DNAT --to-destination 10.10.10.5:443\n"
