@@ -143,15 +143,16 @@ def _take_bridges(settings: Settings, namespace: Namespace) -> bool:
     """Give networks the subnets of the bridges that a text shows, and remove those bridges: dockerd makes them.
 
     Returns:
-        whether all bridges are those of the networks of the settings: those of other networks, of guests and of pods
-        have rules that the text does not show.
+        whether all bridges are those of the networks of the settings, or of a LAN of the host, to which its default
+        route or a macvlan network leads: those of other networks, of guests and of pods have rules that the text does
+        not show.
     """
     shown = {
         name: next((one for one in addresses if one.family == 4), None)
         for name, addresses in docker_bridges(namespace).items()
     }
-    others = (one for one in namespace.interfaces.values() if one.name not in shown)
-    if any(one.kind == "bridge" for one in others):
+    of_lan = shown.keys() | _parents(settings) | {one.device for one in namespace.routes if not one.prefix_length}
+    if any(one.kind == "bridge" and one.name not in of_lan for one in namespace.interfaces.values()):
         return False
     default = shown.get(DEFAULT_BRIDGE)
     if default is not None:
@@ -180,6 +181,13 @@ def _take_bridges(settings: Settings, namespace: Namespace) -> bool:
         for route in namespace.routes
     ]
     return True
+
+
+def _parents(settings: Settings) -> set[str]:
+    """Return the interfaces above which networks have theirs (macvlan, ipvlan), VLANs without their number."""
+    options = (one.get("driver_opts") for one in settings.networks.values() if isinstance(one, dict))
+    parents = (str(one["parent"]) for one in options if isinstance(one, dict) and one.get("parent"))
+    return {name.partition(".")[0] for name in parents}
 
 
 def _user_networks(settings: Settings) -> list[str]:

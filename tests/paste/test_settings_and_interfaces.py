@@ -130,3 +130,25 @@ def test_addresses_that_were_replaced(interfaces: str) -> None:
         "ACCEPT",
         "MASQUERADE",
     ]
+
+
+@pytest.mark.parametrize(
+    ("bridge", "parent", "containers"),
+    [("br-lan", "br-lan", ["ha"]), ("br-lan", "br-lan.7", ["ha"]), ("br-lan", "eth7", []), ("br0", "eth7", ["ha"])],
+)
+def test_a_bridge_of_the_lan(bridge: str, parent: str, containers: list[str]) -> None:
+    """It is no network of containers or guests whose rules the text lacks: a macvlan network or the default route leads
+    to it.
+    """
+    gateway = "192.0.2.1 dev br0" if bridge == "br0" else "198.51.100.1 dev ppp0"
+    host = read(
+        f"2: {bridge}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP\n"
+        "    inet 192.0.2.2/24 brd 192.0.2.255 scope global\n"
+        f"$ ip route\ndefault via {gateway}\n192.0.2.0/24 dev {bridge} proto kernel scope link src 192.0.2.2\n\n"
+        "$ docker network create -d macvlan --subnet=192.0.2.0/24 --gateway=192.0.2.2 "
+        f"-o parent={parent} lan\n$ docker run -d --name ha --network lan --ip=192.0.2.3 alpine\n"
+    )
+    assert list(host.containers) == containers
+    if parent == "br-lan":  # its gateway is the host, which a macvlan interface does not reach (macvlan.c)
+        asked = Question(**{"from": "ha", "to": "203.0.113.9", "proto": "icmp"})
+        assert walk(host, asked).verdict == "DROP"
