@@ -358,8 +358,10 @@ def unpublished_ports(
 
 def _exposes(service: Any, port: int) -> bool:
     """Return whether a service of Compose has a port that it does not publish."""
-    if not isinstance(service, dict) or _shares_host(service) or _list(service, "ports"):
+    if not isinstance(service, dict) or _shares_host(service) or _publishes(service, port):
         return False
+    if any("-" in str(one) for one in _list(service, "ports")):
+        return False  # a range may have it
     return str(port) in [str(one).partition("/")[0] for one in _list(service, "expose")]
 
 

@@ -151,7 +151,9 @@ def _take_bridges(settings: Settings, namespace: Namespace) -> bool:
         name: next((one for one in addresses if one.family == 4), None)
         for name, addresses in docker_bridges(namespace).items()
     }
-    of_lan = shown.keys() | _parents(settings) | {one.device for one in namespace.routes if not one.prefix_length}
+    of_lan = (
+        shown.keys() | _parents(settings) | {one.device for one in namespace.routes if not one.prefix_length}
+    )
     if any(one.kind == "bridge" and one.name not in of_lan for one in namespace.interfaces.values()):
         return False
     default = shown.get(DEFAULT_BRIDGE)

@@ -44,6 +44,8 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _HEADING_FAR = 3
+#: The names that Docker gives to the interfaces of containers.
+_INSIDE = re.compile(r"eth[0-9]+")
 #: A prompt in a home directory, where shells of people begin, but hardly any in containers; and one of Windows.
 _AT_HOME = re.compile(r"\s*\[?[\w.-]+@[\w.-]+[: ]+~|\s*(?:PS )?[A-Z]:\\")
 #: Programs that are run on the host itself.
@@ -206,7 +208,7 @@ def of_one_machine(segments: list[Segment]) -> tuple[list[Segment], list[Segment
 
 
 def _place_in_containers(segments: list[Segment]) -> None:
-    """Note which interfaces and routes are a container's: all its addresses, or its gateway, are of a Docker bridge.
+    """Note which interfaces and routes are a container's: in the network of a Docker bridge, or with it as the gateway.
 
     The bridge is one of the host, and shown elsewhere in the text.
     """
@@ -214,12 +216,13 @@ def _place_in_containers(segments: list[Segment]) -> None:
         one for segment in segments for one in _addressed(segment) if OWN_BRIDGES.fullmatch(one.device)
     ]
     gateways = {str(bridge.interface.ip) for bridge in bridges}
+    networks = {bridge.interface.network for bridge in bridges}
     for segment in segments if bridges else ():
         own = [one for one in _addressed(segment) if not one.interface.is_loopback]
         routes = [*_entries(segment, "ip-route.json")]
         if any(OWN_BRIDGES.fullmatch(name) for name in (*(one.device for one in own), *_devices(routes))):
             continue
-        inside = (any(one.interface in bridge.interface.network for bridge in bridges) for one in own)
+        inside = (_INSIDE.fullmatch(one.device) and one.interface.network in networks for one in own)
         behind = {entry["gateway"] for entry in routes if "gateway" in entry}
         if segment.place is None and (own or behind) and all(inside) and behind <= gateways:
             segment.place = ""

@@ -200,6 +200,16 @@ def test_a_page_of_a_container_without_ports(tmp_path: Path, more: str, found: b
     assert ("port-not-published" in codes(tmp_path, text)) is found
 
 
+@pytest.mark.parametrize(
+    ("ports", "found"), [("9000:9000", True), ("8118:8118", False), ("8100-8200:8100-8200", False)]
+)
+def test_a_port_that_is_only_exposed_beside_published_ones(tmp_path: Path, ports: str, found: bool) -> None:
+    pytest.importorskip("yaml")
+    text = f'services:\n  vpn:\n    image: x\n    expose: [8118]\n    ports: ["{ports}"]\n'
+    text += "\nThe host's IP is 192.168.1.6.\nI can't reach 192.168.1.6:8118 from my PC.\n"
+    assert ("port-not-published" in codes(tmp_path, text)) is found
+
+
 @pytest.mark.parametrize(("internal", "found"), [(" --internal", True), ("", False)])
 def test_ports_on_an_internal_network(tmp_path: Path, internal: str, found: bool) -> None:
     """Docker maps no ports of a container without a gateway endpoint (libnetwork, --internal)."""

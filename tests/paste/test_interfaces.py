@@ -72,3 +72,11 @@ def test_a_sender_in_rules_whose_chain_is_not_shown() -> None:
     """In OUTPUT it would be an address of the host, but the rules need not be there."""
     rows = "ACCEPT     tcp  --  192.168.51.24        anywhere             multiport dports http,https\n"
     assert addresses(rows)["eth0"] == ["192.0.2.10/24"]
+
+
+def test_the_hosts_own_interface_in_the_range_of_a_bridge() -> None:
+    """It has another prefix than the bridge, so it is none of a container, but overlaps with it."""
+    shown = "{}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP\n    inet {} scope global {}\n\n"
+    text = "my card:\n" + shown.format("2: eth0", "172.17.3.4/24", "eth0")
+    text += "and Docker's:\n" + shown.format("3: docker0", "172.17.0.1/16", "docker0")
+    assert addresses(text)["eth0"] == ["172.17.3.4/24"]

@@ -134,12 +134,15 @@ def test_addresses_that_were_replaced(interfaces: str) -> None:
 
 @pytest.mark.parametrize(
     ("bridge", "parent", "containers"),
-    [("br-lan", "br-lan", ["ha"]), ("br-lan", "br-lan.7", ["ha"]), ("br-lan", "eth7", []), ("br0", "eth7", ["ha"])],
+    [
+        ("br-lan", "br-lan", ["ha"]),
+        ("br-lan", "br-lan.7", ["ha"]),
+        ("br-lan", "eth7", []),
+        ("br0", "eth7", ["ha"]),
+    ],
 )
 def test_a_bridge_of_the_lan(bridge: str, parent: str, containers: list[str]) -> None:
-    """It is no network of containers or guests whose rules the text lacks: a macvlan network or the default route leads
-    to it.
-    """
+    """No network of containers or guests, whose rules would be missing: the default route or macvlan leads there."""
     gateway = "192.0.2.1 dev br0" if bridge == "br0" else "198.51.100.1 dev ppp0"
     host = read(
         f"2: {bridge}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP\n"
