@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS, usual_chains
+from iptsim.dump.commands import POLICIES
 from iptsim.paste.lines import Line
 from iptsim.paste.listed_again import shows_policies_only
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, Listed, Piece, Rules, Segment, Settings
@@ -46,18 +47,27 @@ def mark_cut(items: list[Item], *, is_whole_line: bool, is_followed: bool) -> No
     last = items[-1] if items else None
     if isinstance(last, ChainItem) and (not is_whole_line or (not is_followed and _ends_at_chains(items))):
         items.append(GapItem(None, last.line, "", later=True))
+    if isinstance(last, ChainItem) and last.policy not in (None, *POLICIES):
+        items[-1] = last._replace(policy="")
+        items.append(GapItem(last.name, last.line, "", later=True))
+    if isinstance(last, CommandItem) and last.texts[:1] == ["-P"]:
+        items[-1] = GapItem(None, last.line, "", later=True)
     if not isinstance(last, CommandItem) or last.texts[:1] != ["-A"]:
         return
     words, chain = last.texts, last.chain
+    chains = {item.name for item in items if isinstance(item, ChainItem)}
+    if len(words) < 3 and chain not in chains:  # its name is cut, too
+        before = items[-2] if items[1:] else None
+        chain = before.chain if isinstance(before, CommandItem) else None
     if _lacks_chains(items) or (not is_followed and chain is not None and _lacks_rules(items, chain)):
         items.append(GapItem(chain, last.line, "", later=True))
         return
-    chains = {item.name for item in items if isinstance(item, ChainItem)}
     # with -N, which declares every chain
     is_complete = any(isinstance(item, ChainItem) and item.policy is None for item in items)
     known = {*chains, *_TARGETS} if is_complete or not is_whole_line else chains
     cut = words[-2:-1] == ["-j"] and words[-1] not in {*chains, *_TARGETS}
-    if len(words) == 1 or (cut and any(name.startswith(words[-1]) for name in known)):
+    lacks_target = not is_followed and not {"-j", "-g", "--jump", "--goto"} & set(words[:-1])
+    if lacks_target or (cut and any(name.startswith(words[-1]) for name in known)):
         items.pop()
         items.append(GapItem(chain, last.line, "", later=True))
 

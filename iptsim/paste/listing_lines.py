@@ -49,6 +49,12 @@ _BEGINNING = re.compile(
 )
 
 
+#: A row that breaks off before `opt`, as far as it is there.
+_CUT_ROW = re.compile(
+    r"\s*(?P<numbers>(?:\d+[KMGT]?(?:\s+|$)){0,3})"
+    r"(?P<target>[A-Za-z][\w-]*)?(?:\s+(?:all|tcp|udp|icmp|\d+)(?:\s+-)?)?\s*"
+)
+
 _STATES = re.compile(r"\b(?:ct)?state ([A-Z,]*)$")
 _STATE_NAMES = {"NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "SNAT", "DNAT"}
 
@@ -183,6 +189,24 @@ def filled_row(text: str, layout: str | None) -> str | None:
     if len(words) >= expected:
         return None
     return f"{begun} -- {' '.join([*words, *[MISSING] * (expected - len(words))])} ..."
+
+
+def breaks_off(text: str, layout: str | None) -> bool:
+    """Return whether a line is a row that breaks off before `opt`: its counters, target and protocol, or some of them.
+
+    Without counters, only a known target tells it from other words.
+
+    >>> breaks_off("   12   840 DROP       all", "verbose"), breaks_off("   12   8", "verbose")
+    (True, True)
+    >>> breaks_off("ACCEPT     tcp", "plain"), breaks_off("thanks", "plain")
+    (True, False)
+    """
+    found = _CUT_ROW.fullmatch(text)
+    if found is None or layout is None:
+        return False
+    if "verbose" in layout:
+        return len(found["numbers"].split()) > 1
+    return found["target"] is not None and find_target(found["target"], 4) is not None
 
 
 def with_blank_column(text: str, places: tuple[int, int] | None) -> str | None:

@@ -13,7 +13,7 @@ from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.languages import message
 from iptsim.paste.addresses import address_option
 from iptsim.paste.jumps import OFFLOADING
-from iptsim.paste.listed import Phrases
+from iptsim.paste.listed import Phrases, read_phrases
 from iptsim.paste.listing_lines import MISSING, Columns, is_for_all_interfaces
 from iptsim.paste.pieces import RuleItem, made_words
 from iptsim.paste.prompts import Command
@@ -121,6 +121,26 @@ def _parameters(columns: Columns, family: Family, hidden: list[Hidden]) -> Itera
     if "f" in columns.options:
         yield from (["!"] if columns.options.startswith("!") else [])
         yield "-f"
+
+
+#: The end of a row in the middle of a word, and targets whose options iptables always lists.
+_CUT_WORD = re.compile(r"[a-z][a-z-]{1,11}|/\* .*")
+_ANYWHERE = ("anywhere", "0.0.0.0/0", "::/0")
+_LISTED = ("DNAT", "SNAT", "REJECT", "LOG")
+
+
+def without_cut_end(listed: ListedRule) -> ListedRule | None:
+    """Return a row that breaks off behind its interfaces, with what is missing unknown; None for a whole one."""
+    columns, phrases = listed.columns, listed.phrases
+    address = columns.destination
+    if not columns.rest and any(whole.startswith(address) and whole != address for whole in _ANYWHERE):
+        return listed._replace(columns=columns._replace(destination=MISSING))
+    if phrases.unread:
+        ends = listed.text.rstrip().endswith(phrases.unread[-1])
+        return listed if ends and _CUT_WORD.fullmatch(phrases.unread[-1]) else None
+    if columns.target in _LISTED and not phrases.target:
+        return listed._replace(phrases=read_phrases(f"{columns.rest} ...", columns.target))
+    return None
 
 
 def chain_of_rows(command: Command | None, table: str, rows: Sequence[Columns]) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 from lark import Token, Tree
 
 from iptsim.extensions.services import PORTS
+from iptsim.host.nft_rules import GAP
 
 #: What the elements of a verdict map begin with.
 _VERDICTS = frozenset({"accept", "continue", "drop", "goto", "jump", "queue", "return"})
@@ -285,6 +286,34 @@ def json_value(text: str) -> Any:
     if found := re.fullmatch(r"([0-9a-fA-F.:]+)-([0-9a-fA-F.:]+)", text):
         return {"range": [found[1], found[2]]}
     return text
+
+
+def base_chains_to_come(
+    objects: Iterable[dict[str, Any]], family: str, table: str
+) -> Iterator[dict[str, Any]]:
+    """Yield placeholders for the base chains of a table that filter and are not shown: an excerpt may lack them.
+
+    Args:
+        objects: what is shown; base chains that do not filter, or belong to iptables, show that these are elsewhere.
+        family / table: the table.
+    """
+    shown = [one["chain"] for one in objects if "chain" in one]
+    names = {one["name"] for one in shown} | {one.get("hook") for one in shown}
+    if {one["type"] for one in shown if "type" in one} - {"filter"} or names & {"INPUT", "FORWARD", "OUTPUT"}:
+        return
+    for hook in ("input", "forward", "output"):
+        if hook not in names:
+            base = {"type": "filter", "hook": hook, "prio": 0, "guessed": True}
+            yield {"chain": {"family": family, "table": table, "name": hook, **base}}
+            yield {
+                "rule": {
+                    "family": family,
+                    "table": table,
+                    "chain": hook,
+                    "expr": [{GAP: "all"}],
+                    "guessed": True,
+                }
+            }
 
 
 def without_guesses(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:

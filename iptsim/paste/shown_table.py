@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from iptsim.addresses import Family
 from iptsim.dump import commands
-from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS, usual_chains
 from iptsim.dump.checks import doubt, objections
 from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain, Ruleset, Table
@@ -127,8 +127,11 @@ class ShownTable:
             table = self.ruleset.tables[self.name] = Table(self.name, line=line)
             self.is_changed = False
         self._note(piece)
-        for item in items:
-            self._item(item)
+        last: Item | None = None
+        for last in items:
+            self._item(last)
+        if isinstance(last, GapItem) and last.later and last.chain is None:
+            self._hide_missing(last.line)
         self._later = 0
         self._broken = list(table.chains)[-1] if piece.broken and table.chains else ""
         if any(isinstance(item, CommandItem) for item in piece.items):
@@ -192,8 +195,17 @@ class ShownTable:
             if chain.rules and is_gap(chain.rules[-1].target):
                 continue  # it may hold any number of rules
             chain.rules.append(
-                gap(table.name, name, item.line) if chain.rules else self.hidden(chain, item.line)
+                gap(table.name, name, item.line)
+                if chain.rules
+                else self.hidden(chain, item.line, hidden_chain=table.name == "nat")
             )
+
+    def _hide_missing(self, line: int) -> None:
+        """Make the built-in chains unknown of which the lines are missing, as a text ends before them."""
+        for name in usual_chains(self.name):
+            if name not in self.table.chains:
+                chain = self.home(name, line)
+                chain.rules.append(self.hidden(chain, line, hidden_chain=self.name == "nat"))
 
     def _chain(self, item: ChainItem) -> None:
         table = self.table

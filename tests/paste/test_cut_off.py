@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from iptsim.host.files import Source
@@ -11,6 +13,7 @@ from iptsim.question.model import Question
 from iptsim.sources import loads_host
 
 HTTP = Question(sender="203.0.113.9", to="host", proto="tcp", dport=80)
+FORWARDED = Question(sender="203.0.113.9", to="10.9.0.2", proto="tcp", dport=80)
 COLUMNS = " pkts bytes target     prot opt in     out     source               destination\n"
 
 
@@ -239,3 +242,80 @@ def test_the_table_that_the_first_line_names(prompt: str) -> None:
     tables = loads_host(text + rule).rulesets[4].tables
     assert [rule.text for rule in tables["nat"].chains["PREROUTING"].rules] == [rule.strip()]
     assert "raw" not in tables
+
+
+ROW = "    3   180 ACCEPT     tcp  --  *      *       0.0.0.0/0            0.0.0.0/0            tcp dpt:22\n"
+FENCE = "\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("policy", "rest"),
+    [
+        # only the counters, the target or the protocol are there
+        ("ACCEPT", "    7   4"),
+        ("ACCEPT", "    7   420 REJEC"),
+        ("ACCEPT", "    7   420 REJECT     all"),
+        # the destination, or what follows it, may go on
+        ("DROP", "    7   420 ACCEPT     all  --  *      *       0.0.0."),
+        ("DROP", "    7   420 ACCEPT     udp  --  lo     *       0.0.0.0/0            0"),
+        (
+            "DROP",
+            "    7   420 ACCEPT     udp  --  *      *       0.0.0.0/0            0.0.0.0/0            ctst",
+        ),
+        ("DROP", "    7   420 REJECT     udp  --  *      *       0.0.0.0/0            0.0.0.0/0           "),
+    ],
+)
+def test_a_row_that_breaks_off_on_a_line_of_its_own(policy: str, rest: str) -> None:
+    """Rules may follow it, though the text goes on after it, as with the fence of a block of code."""
+    text = f"```\nChain INPUT (policy {policy} 0 packets, 0 bytes)\n{COLUMNS}{ROW}{rest}{FENCE}"
+    assert verdict(text) == "DEPENDS"
+    assert verdict(text, replace(HTTP, dport=22)) == "ACCEPT"
+
+
+@pytest.mark.parametrize("rest", ["ACCEPT     tcp", "REJECT     all  -"])
+def test_a_row_without_counters_that_breaks_off(rest: str) -> None:
+    rows = "target     prot opt source               destination\nDROP       udp  --  0.0.0.0/0            0.0.0.0/0\n"
+    assert verdict(f"$ iptables -nL\nChain INPUT (policy ACCEPT)\n{rows}{rest}{FENCE}") == "DEPENDS"
+
+
+@pytest.mark.parametrize("end", ["-P OUTP", "-P INPUT AC", "-A FORWA", "-A INPUT -s 192.0.2."])
+def test_a_listing_of_rules_whose_last_line_is_not_whole(end: str) -> None:
+    text = f"$ iptables -S\n-P INPUT DROP\n-P FORWARD DROP\n{end}{FENCE}"
+    assert verdict(text, FORWARDED) == "DEPENDS"
+
+
+@pytest.mark.parametrize("end", [":INPUT ACCEPT [0:", ":INPUT ACCEPT [0:0]\n:FORW"])
+def test_a_table_that_ends_before_its_chains(end: str) -> None:
+    """iptables-save prints every built-in chain, so the policy of FORWARD is not known."""
+    assert verdict(f"```\n*filter\n{end}{FENCE}", FORWARDED) == "DEPENDS"
+
+
+def test_a_cut_chain_of_the_first_table() -> None:
+    """The tables after it are missing, too."""
+    assert (
+        verdict(f"# iptables-save | grep -v '^#'\n*nat\n:PREROUTING ACCEPT [5:300]\n:OUTP{FENCE}")
+        == "DEPENDS"
+    )
+
+
+@pytest.mark.parametrize("end", ["\t\ttcp dpo", "\t\ttcp dport 22 accept\n\t}"])
+def test_nft_rules_that_end_within_a_table(end: str) -> None:
+    """The chain of another hook may follow. An excerpt of single chains has no table that could end."""
+    chain = "chain input {\n\t\ttype filter hook input priority filter; policy accept;"
+    assert verdict(f"```\ntable inet fw {{\n\t{chain}\n{end}{FENCE}", FORWARDED) == "DEPENDS"
+    assert verdict(f"```\ntable inet fw {{\n\t{chain}\n\t}}\n}}{FENCE}", FORWARDED) == "ACCEPT"
+
+
+@pytest.mark.parametrize("end", ["80/tcp                     ALL", "443", "To                         A"])
+def test_a_status_of_ufw_that_breaks_off(end: str) -> None:
+    heading = "To                         Action      From\n--                         ------      ----\n"
+    rows = "" if end.startswith("To") else f"{heading}22/tcp                     ALLOW IN    Anywhere\n"
+    text = "Status: active\nDefault: deny (incoming), allow (outgoing), deny (routed)\n\n"
+    assert verdict(f"{text}{rows}{end}{FENCE}") == "DEPENDS"
+    assert verdict(f"{text}{heading}22/tcp                     ALLOW IN    Anywhere\n") == "DROP"
+
+
+@pytest.mark.parametrize("command", ["ufw allow", "ufw allow in"])
+def test_a_command_of_ufw_without_a_rule(command: str) -> None:
+    """Ufw rejects it: `ERROR: not enough args`."""
+    assert verdict(f"# {command}\n# ufw allow 22\n") == "DROP"

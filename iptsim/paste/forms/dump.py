@@ -53,6 +53,8 @@ _VALUE = re.compile(r"\s--(?:comment|log-prefix|nflog-prefix|match-set)\s+[\w-]+
 _NO_OPTION = re.compile(r"-[A-Za-z]{2,}")
 #: A rule of which only the action is left.
 _CUT_ACTION = re.compile(r"\s*-[AIDRNP]\s*$")
+#: A line of which only the chain is left, or the beginning of its name.
+_CUT_CHAIN = re.compile(r"\s*:[A-Za-z][\w-]*\s*")
 #: An unreadable line that has options, as a damaged rule does.
 _MAY_BE_RULE = re.compile(r"(?:^|\s)--?[A-Za-z]")
 #: A file for iptables-restore, and how many lines above its rules name it at most.
@@ -169,7 +171,7 @@ class _Reader:
             self.open.items.append(GapItem(chain, line.number, line.text.strip(), later=True))
 
     def _begin(self, table: str) -> None:
-        self._mark_end()
+        self._mark_end(is_last=False)
         following = (line.text for line in self.lines[self.at + 1 :] if _END.match(line.text))
         self.ends = _COMMIT.match(next(following, "")) is not None
         self.open = Rules(table, None, version=self.version, backend=self.backend, named=True)
@@ -286,7 +288,8 @@ class _Reader:
             return False
         following = [one for one in self.lines[self.at + 1 : self.at + 1 + _BETWEEN] if not one.is_blank]
         goes_on = self.open is not None and any(_is_line(one.text) for one in following)
-        cut = self.open is not None and not line.ended and line.text.lstrip()[:1] in ("-", ":")
+        breaks_off = not line.ended and line.text.lstrip()[:1] in ("-", ":")
+        cut = self.open is not None and (breaks_off or _CUT_CHAIN.fullmatch(line.text) is not None)
         if cut:
             self._gap(line)
             self.at += 1
@@ -326,7 +329,7 @@ class _Reader:
             return None
         return "" if following[-1].startswith("-") else following[-1]
 
-    def _mark_end(self) -> None:
+    def _mark_end(self, *, is_last: bool = True) -> None:
         """Mark the end of a table that lacks its COMMIT: its last line may be cut, and rules may follow."""
         table = self.open
         if table is None or not table.named or table.fragment or not table.items:
@@ -335,9 +338,15 @@ class _Reader:
             return  # an excerpt of single rules
         table.unfinished = True
         last = table.items[-1]
+        is_printed = self.program is not None or (
+            self.command is not None and self.command.program.startswith("ip")
+        )
+        # whoever leaves out all COMMITs has not cut the text off
+        by_hand = any(one.unfinished for one in self.pieces[:-1])
+        is_begun = len(self.pieces) > 1 or self.program is not None
+        table.cut = (is_begun or (is_last and is_printed)) and not by_hand
         if isinstance(last, GapItem):
             return
-        is_printed = self.program is not None or (self.command and self.command.program.startswith("ip"))
         if not is_printed:  # else the text is an excerpt: iptables-save prints COMMIT
             self.warned.append(Warned(_without_commit(table.table), last.line))
         if isinstance(last, CommandItem):
@@ -348,9 +357,6 @@ class _Reader:
                 last = table.items[-1]
         chain = last.chain if isinstance(last, CommandItem) else None
         table.items.append(GapItem(chain, last.line, "", later=True))
-        # whoever leaves out all COMMITs has not cut the text off
-        by_hand = any(one.unfinished for one in self.pieces[:-1])
-        table.cut = (len(self.pieces) > 1 or self.program is not None) and not by_hand
 
     # -- results ----------------------------------------------------------------------------------
 

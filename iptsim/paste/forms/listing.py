@@ -14,6 +14,7 @@ from iptsim.paste.listed_again import backend_of
 from iptsim.paste.listing_lines import (
     begins_row,
     begins_table,
+    breaks_off,
     columns_of,
     cut_heading_of,
     cut_width,
@@ -27,7 +28,14 @@ from iptsim.paste.listing_lines import (
     with_blank_column,
     without_addresses,
 )
-from iptsim.paste.listing_rules import ListedRule, are_dockers_drops, chain_of_rows, is_bare, rule_of
+from iptsim.paste.listing_rules import (
+    ListedRule,
+    are_dockers_drops,
+    chain_of_rows,
+    is_bare,
+    rule_of,
+    without_cut_end,
+)
 from iptsim.paste.pieces import ChainItem, GapItem, Rules, Segment, Warned
 from iptsim.paste.prompts import Command, command_of, is_prompt
 from iptsim.paste.table_inference import table_of
@@ -118,6 +126,8 @@ class _Reader:
         #: the chains below whose headings stand the names of the columns, a rule or a remark that there is none
         self.begun: set[str] = set()
         self.with_columns = False
+        #: the last row breaks off
+        self.broken = False
         self.unread: list[int] = []
         self.warned: list[Warned] = []
         self.texts: list[str] = []
@@ -201,12 +211,14 @@ class _Reader:
             for phrases in [read_phrases(columns.rest, columns.target)]
             for unread in [len(" ".join(phrases.unread))]
         ]
+        filled = None
         if not found:
             filled = filled_row(line.whole, self.layout)
             columns = columns_of(filled, self.layout) if filled else None
             if columns is None:
                 return False
             found = [(0, 0, line.text, columns, read_phrases(columns.rest, columns.target))]
+        self.broken = filled is not None
         # join as many lines as form a readable rule; of an unreadable one, no more than necessary
         whole = [one for one in found if not one[0]]
         _, less, text, columns, phrases = (
@@ -259,6 +271,7 @@ class _Reader:
             or line.is_gap
             or no_rest
             or begins_row(line.text, self.layout)
+            or breaks_off(line.text, self.layout)
         ):
             return False
         return columns_of(line.text, self.layout) is None and not _is_command(line.text)
@@ -307,7 +320,7 @@ class _Reader:
             if isinstance(self.order[-1], int) and not self.lines[self.last].ended:
                 self.order.pop()  # its end may be missing
             self.order.append(GapItem(self.chain, self.lines[self.last].number, ""))
-        elif self._row_follows() or cut_heading_of(self.lines[self.last].text) is not None:
+        elif self.broken or self._row_follows() or cut_heading_of(self.lines[self.last].text) is not None:
             self.order.append(GapItem(self.chain, self.lines[self.last].number + 1, ""))
         self._hide_cut_chains()
         rules.backend = backend_of(self.command)
@@ -352,7 +365,10 @@ class _Reader:
                 self.order.insert(place + 1, GapItem(item.name, item.line, ""))
 
     def _cut_ends(self) -> None:
-        """Make the ends of rows unknown that a pager or a narrow window cut off."""
+        """Make the ends of rows unknown that a pager or a narrow window cut off, or where the text breaks off."""
+        cut = without_cut_end(self.rules[-1]) if self.order and isinstance(self.order[-1], int) else None
+        if cut is not None:
+            self.rules[-1], self.broken = cut, True
         width = cut_width([(len(row.text), _ends_unread(row) or ends_cut(row.text)) for row in self.rules])
         for place, row in enumerate(self.rules if width is not None else ()):
             if len(row.text) == width:
@@ -376,7 +392,7 @@ class _Reader:
         line = self.lines[self.last + 1]
         if line.is_blank or _is_command(line.text) or _ANNOTATION.match(line.text):
             return False
-        return not line.ended or _looks_like_rule(line.text)
+        return not line.ended or _looks_like_rule(line.text) or breaks_off(line.text, self.layout)
 
     def _flags(self, verbose: bool) -> str:
         flags = " -n" if any("0.0.0.0/0" in text or "::/0" in text for text in self.texts) else ""

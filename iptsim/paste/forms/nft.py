@@ -19,7 +19,7 @@ from iptsim.host.nftables import HOOKS
 from iptsim.languages import message
 from iptsim.paste.errors import fails, is_echo
 from iptsim.paste.lines import Line
-from iptsim.paste.nft_json import elements, is_foreign, without_guesses
+from iptsim.paste.nft_json import base_chains_to_come, elements, is_foreign, without_guesses
 from iptsim.paste.nft_lines import UNNAMED, Statements, has_variables
 from iptsim.paste.nft_rules import shown_rule, translated
 from iptsim.paste.nft_shapes import Shapes
@@ -280,7 +280,7 @@ class _Reader:
             self.table, self.depth = _place_of(self.lines, self.at), 1
             self.part = True
             self.guessed = line.number if _may_be_of_both(_excerpt(self.lines, self.at)) else None
-            self.objects += _base_chains_of_fw4() if self.table == _FW4 else []
+            self.objects += base_chains_to_come([], *_FW4) if self.table == _FW4 else []
             return self._line(line)
         elif self.table is None:
             return False
@@ -414,6 +414,8 @@ class _Reader:
             if (rules := self._iptables) is not None:
                 rules.items.append(GapItem(self.chain, last.number, last.text))
             self._rule(_SOME)
+        if self.table is not None and not (self.part and self.depth == 1):
+            self.objects += base_chains_to_come(self.objects, *self.table)
         self._called()
         pieces: list[Piece] = [rules for table, rules in self.rules.items() if table not in self.native]
         self.objects = without_guesses(self.objects)
@@ -478,15 +480,6 @@ def _place_of(lines: list[Line], at: int) -> tuple[str, str]:
     if re.search(r"\b(?:dnat|snat|masquerade|redirect)\b|type nat\b", text):
         return (family, "nat")
     return (family, "raw" if re.search(r"priority raw\b|priority -300", text) else "filter")
-
-
-def _base_chains_of_fw4() -> Iterator[dict[str, Any]]:
-    """Yield placeholders for the base chains that filter in OpenWrt's table, in which an excerpt shows one at most."""
-    family, table = _FW4
-    for name in ("input", "forward", "output"):
-        base = {"type": "filter", "hook": name, "prio": 0, "guessed": True}
-        yield {"chain": {"family": family, "table": table, "name": name, **base}}
-        yield {"rule": {"family": family, "table": table, "chain": name, "expr": _ALL, "guessed": True}}
 
 
 def _priority(text: str) -> int:

@@ -21,6 +21,11 @@ _POLICY = re.compile(r"(allow|deny|reject|disabled) \((incoming|outgoing|routed)
 _HEADING = re.compile(r"\s*To\s+Action\s+From\s*$")
 _OTHER = re.compile(r"\s*(?:--\s+-+\s+-+|Logging:.*|New profiles:.*)\s*$")
 _ITEM = re.compile(r"^\s*[-*]\s+")
+#: A heading or a row that breaks off.
+_CUT = re.compile(
+    r"\s*(?:To(?:\s+A[a-z]*)?(?:\s+F[a-z]*)?|-[- ]*"
+    r"|(?:\[\s*\d+\]\s+)?(?:\d[\d:,.]*(?:/\w*)?|Anywhere)(?: \(v?6?\)?)?(?:\s+[ADLR][A-Z ]*)?)\s*"
+)
 #: A row that stands alone, without the heading.
 _ALONE = re.compile(
     r"\s*(?:[-*]\s+)?(?:\[\s*\d+\]\s+)?"
@@ -104,7 +109,9 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         elif lines[at].is_gap and status is not None:
             gaps.append(at)
         elif not (lines[at].is_blank or _HEADING.match(text) or _OTHER.match(text)):
-            break
+            if status is None or not _CUT.fullmatch(text):
+                break
+            gaps.append(at)
         if not lines[at].is_blank:
             last = at
         at += 1

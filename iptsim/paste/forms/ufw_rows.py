@@ -150,6 +150,8 @@ def _row(action: str, words: Sequence[str], *, routed: bool) -> str | None:
             ports["to"] = plain
         else:
             return None
+    if not {*words} - {"in", "out", "log", "log-all"}:
+        return None  # ufw needs a port, an address or an interface
     texts = []
     for end in ("to", "from"):
         port = ports[end] + (f"/{protocol}" if ports[end] and protocol else "")
