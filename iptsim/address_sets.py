@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network, summarize_address_range
+from operator import itemgetter
 
 from iptsim.addresses import BITS, Family, address_text
 from iptsim.ranges import complement, united
@@ -63,20 +64,22 @@ class AddressSet:
         return AddressSet(self.family, complement(self.spans, _last(self.family)))
 
     def __and__(self, other: AddressSet) -> AddressSet:
-        found: list[Span] = []
-        mine, others = 0, 0
-        while mine < len(self.spans) and others < len(other.spans):
-            (low, high), (other_low, other_high) = self.spans[mine], other.spans[others]
-            if max(low, other_low) <= min(high, other_high):
-                found.append((max(low, other_low), min(high, other_high)))
-            if high < other_high:
-                mine += 1
-            else:
-                others += 1
+        few, many = sorted((self.spans, other.spans), key=len)
+        found = (
+            (max(low, one), min(high, end)) for low, high in few for one, end in _within(many, low, high)
+        )
         return AddressSet(self.family, tuple(found))
 
     def __sub__(self, other: AddressSet) -> AddressSet:
-        return self & ~other
+        found: list[Span] = []
+        for low, high in self.spans:
+            for first, last in _within(other.spans, low, high):
+                if first > low:
+                    found.append((low, first - 1))
+                low = last + 1
+            if low <= high:
+                found.append((low, high))
+        return AddressSet(self.family, tuple(found))
 
     def meets(self, other: AddressSet) -> bool:
         """Return whether two sets have an address in common; fast if one of them has few ranges."""
@@ -127,6 +130,12 @@ class AddressSet:
 def union(family: Family, sets: Iterable[AddressSet]) -> AddressSet:
     """Return the addresses that are in any of the sets."""
     return AddressSet.of(family, (span for one in sets for span in one.spans))
+
+
+def _within(spans: tuple[Span, ...], low: int, high: int) -> tuple[Span, ...]:
+    """Return those of some ranges, in order, that have an address from `low` to `high`."""
+    begin = bisect_left(spans, low, key=itemgetter(1))
+    return spans[begin : bisect_right(spans, high, lo=begin, key=itemgetter(0))]
 
 
 def _last(family: Family) -> int:

@@ -20,3 +20,9 @@ def ranges(numbers: frozenset[int]) -> AddressSet:
 def test_sets_meet_if_they_have_an_address_in_common() -> None:
     for one, other in product(SETS, SETS):
         assert ranges(one).meets(ranges(other)) is bool(one & other)
+
+
+def test_differences_and_intersections_are_those_of_sets() -> None:
+    for one, other in product(SETS, SETS):
+        assert ranges(one) - ranges(other) == ranges(one - other)
+        assert ranges(one) & ranges(other) == ranges(one & other)

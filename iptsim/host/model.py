@@ -191,9 +191,12 @@ class Host(Pictured):
         owner = self.owner_of(family, address)
         if owner is not None:
             return owner != "host"
+        bridges = self.namespace.once(
+            ("bridges", family),
+            lambda: [one for one in self.namespace.addresses(family) if one[0].kind == "bridge"],
+        )
         return any(
-            interface.kind == "bridge" and own.covers(address) and not self._leads_outside(interface.name)
-            for interface, own in self.namespace.addresses(family)
+            own.covers(address) and not self._leads_outside(interface.name) for interface, own in bridges
         )
 
     def _leads_outside(self, bridge: str) -> bool:
