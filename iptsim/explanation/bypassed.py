@@ -92,6 +92,9 @@ def _inside_text(case: Case) -> Message:
     hosts, others = named[0].namespace.forwarders() if named is not None else ([], [])
     if not hosts and not others and named is not None:
         others = list(named[0].dns or (daemon.dns if daemon is not None else ()))
+    engine = daemon.engine if daemon is not None else None
+    if not hosts and not others and engine is not None and engine.asks_from_host:
+        hosts = case.host.namespace.nameservers()
     if others:
         return message(
             "127.0.0.11 is Docker's own resolver, inside {sender}'s network namespace: the host's "

@@ -71,6 +71,11 @@ class Engine:
         return self.major < 26
 
     @property
+    def asks_from_host(self) -> bool:
+        """Whether its resolver asks the host's name servers from the host itself (28 and 29 note so in resolv.conf)."""
+        return self.major >= 28
+
+    @property
     def ip6tables_by_default(self) -> bool:
         """Whether it writes IPv6 rules by default (since 27)."""
         return self.major >= 27

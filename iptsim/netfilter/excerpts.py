@@ -11,7 +11,15 @@ from collections.abc import Iterable
 from iptsim.dump.builtin_chains import usual_chains
 from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.hidden import SHOW, SHOW_IPV6, is_gap
-from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
+from iptsim.languages import (
+    Message,
+    Text,
+    message,
+    message_if,
+    message_joined,
+    message_many,
+    message_sentences,
+)
 
 #: The tables that rules are usually in, in the order in which a packet meets them.
 _TABLES = ("raw", "mangle", "nat", "filter")
@@ -89,6 +97,12 @@ def _unset_policies(rulesets: Iterable[Ruleset]) -> list[str]:
     ]
 
 
+def _is_declared(rulesets: Iterable[Ruleset], name: str) -> bool:
+    """Return whether a source shows a chain of filter with its policy."""
+    chains = (ruleset.tables["filter"].chains.get(name) for ruleset in rulesets if "filter" in ruleset.tables)
+    return any(chain is not None and chain.declared and chain.policy is not None for chain in chains)
+
+
 def unseen_note(rulesets: Iterable[Ruleset], *, depends: bool = False) -> Text:
     """Return what is assumed about tables and chains that a source does not show; "" if it shows all.
 
@@ -139,8 +153,11 @@ def unseen_note(rulesets: Iterable[Ruleset], *, depends: bool = False) -> Text:
         )
     if ("filter", "OUTPUT") in chains:
         notes.append(
-            message(
-                "The source does not show chain filter OUTPUT; it is assumed to accept the host's replies."
+            message_if(
+                _is_declared(found, "OUTPUT"),
+                "The source shows the policy of filter OUTPUT, but perhaps not its rules; they are assumed to accept"
+                " the host's replies.",
+                "The source does not show chain filter OUTPUT; it is assumed to accept the host's replies.",
             )
         )
     return message_sentences(*notes) if notes else ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from iptsim.docker.dockerd.resolver import inherited
 from iptsim.dump.header import warns_of_legacy
 from iptsim.dump.ruleset import DumpWarning, Ruleset
 from iptsim.errors import CaptureError
@@ -408,6 +409,15 @@ def _set_resolvers(host: Host, found: Sequence[Resolver]) -> None:
             container.namespace.resolv_conf = one.text
         elif not one.container:
             host.namespace.resolv_conf = one.text
+    if host.namespace.resolv_conf is None:
+        return
+    for container in host.containers.values():
+        networks = [host.networks.get(name) for name in container.endpoints]
+        on_default = bool(networks) and all(one is not None and one.is_default_bridge for one in networks)
+        if on_default and container.daemon == "docker" and container.namespace.resolv_conf is None:
+            container.namespace.resolv_conf = inherited(
+                host.namespace.resolv_conf, ipv6=container.address(6) is not None
+            )
 
 
 def _set_sockets(host: Host, reading: Reading, listed: Sequence[Listed]) -> None:

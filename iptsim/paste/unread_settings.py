@@ -35,6 +35,7 @@ def forget_unread(settings: Settings) -> list[Message]:
             assumed += _ports(str(name), service)
             assumed += _places(str(name), service)
             assumed += _variables(str(name), service, _OTHERS["services"])
+            assumed += _servers(str(name), service)
             if isinstance(deploy := service.get("deploy"), dict):
                 assumed += _variables(str(name), deploy, ("replicas",))
     for name, network in settings.networks.items():
@@ -55,6 +56,21 @@ def _variables(name: str, settings: dict[str, Any], keys: Iterable[str]) -> list
         )
         for key in keys
         if "$" in str(settings.get(key))
+    ]
+
+
+def _servers(name: str, service: dict[str, Any]) -> list[Message]:
+    """Remove name servers of which one is not known."""
+    given = service.get("dns")
+    servers = given if isinstance(given, list) else [given]
+    unknown = [one for one in servers if isinstance(one, str) and _UNKNOWN.search(one)]
+    if unknown:
+        del service["dns"]
+    return [
+        message(
+            "{key} of {name} is not known ({text}); the default is assumed.", key="dns", name=name, text=one
+        )
+        for one in unknown[:1]
     ]
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+import iptsim
 from iptsim.host.files import Source
 from iptsim.netfilter.walk import walk
 from iptsim.paste.assembly import host_of_source
@@ -69,6 +70,23 @@ def test_a_file_without_commit_is_not_loaded(above: str, below: str, warned: boo
     table = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
     host = loads_host(f"{above}{table}-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT\n{below}")
     assert any("has no COMMIT" in str(one) for one in host.rulesets[4].warnings) is warned
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (
+            ":OUTPUT ACCEPT [0:0]\n",
+            "The source shows the policy of filter OUTPUT, but perhaps not its rules;",
+        ),
+        ("", "The source does not show chain filter OUTPUT;"),
+    ],
+)
+def test_what_is_said_of_a_chain_whose_rules_may_follow(output: str, said: str) -> None:
+    """Without COMMIT, rules of all chains that iptables-save has declared above them may be missing."""
+    text = f"*filter\n:INPUT DROP [0:0]\n{output}-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
+    answer = iptsim.explain(loads_host(text), "internet", "host", dport=22)
+    assert any(said in str(one) for one in answer.assumptions)
 
 
 @pytest.mark.parametrize("end", ["-A ", "-A INPUT -p tcp -m tcp --dport 80 -j A", "-N LOGGI"])

@@ -129,6 +129,7 @@ class DockerContainer(Frozen):
         links: the containers that it may reach, with their aliases.
         network_mode: of a container without networks of its own: "host", "none", "container:NAME"; else "".
         service: the name of its service in a Compose file.
+        dns: the name servers that it is given, instead of those of the daemon's settings or of the host.
     """
 
     name: str
@@ -139,6 +140,7 @@ class DockerContainer(Frozen):
     links: tuple[Link, ...] = ()
     network_mode: str = ""
     service: str = ""
+    dns: tuple[str, ...] = ()
 
     def endpoint(self, network: str) -> Endpoint | None:
         """Return its endpoint in a network, or None."""

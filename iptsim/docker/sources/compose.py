@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +298,7 @@ class _Project:
                 links=tuple(self._links(entry, keys)),
                 network_mode=self._mode(str(entry.get("network_mode") or "")),
                 service=service,
+                dns=tuple(self._dns(entry, keys)),
             )
 
     def _mode(self, mode: str) -> str:
@@ -377,6 +379,19 @@ class _Project:
                 yield from read_expose(str(port))
             except ValueError as error:
                 raise self._error((*keys, "expose", number), text_of(error)) from None
+
+    def _dns(self, entry: Mapping[str, Any], keys: Keys) -> Iterator[str]:
+        """Yield the name servers of a service: one, or a list."""
+        given = entry.get("dns")
+        for number, server in enumerate(
+            self._list([given] if isinstance(given, str) else given, (*keys, "dns"))
+        ):
+            try:
+                yield str(ip_address(str(server)))
+            except ValueError:
+                raise self._error(
+                    (*keys, "dns", number), message("{server} is not an address", server=brief(server))
+                ) from None
 
     def _links(self, entry: Mapping[str, Any], keys: Keys) -> Iterator[Link]:
         for number, text in enumerate(self._list(entry.get("links"), (*keys, "links"))):

@@ -301,6 +301,7 @@ def _container(container: Container, networks: set[str], order: RuleOrder) -> Do
         ),
         exposed=tuple(order.exposed(container)),
         links=tuple(order.linked(container)),
+        dns=tuple(container.dns),
     )
 
 

@@ -75,7 +75,7 @@ def started(
         message("The rules are those that dockerd would write for these settings; there are no others."),
     )
     for container in host.containers.values():
-        _set_resolver(host, container, docker.daemon.dns)
+        _set_resolver(host, container, container.dns or docker.daemon.dns)
     hidden = [one.name for one in docker.containers if one.published and not gateways(docker, one)]
     if hidden:
         host.assumptions.append(
@@ -91,7 +91,8 @@ def started(
 def _set_resolver(host: Host, container: Container, servers: Iterable[str]) -> None:
     """Give a container its resolv.conf: on a user-defined network, with Docker's own resolver; else that of `dns`.
 
-    Without `dns` in the daemon's settings, a container on the default bridge has the name servers of the host.
+    Without `dns`, a container on the default bridge has the name servers of the host
+    (:func:`iptsim.docker.dockerd.resolver.inherited`).
     """
     networks = [host.networks[name] for name in container.endpoints if name in host.networks]
     if container.network_mode == "host" or not networks:
@@ -117,6 +118,7 @@ def _container(docker: DockerHost, container: DockerContainer) -> Container:
         network_mode=container.network_mode or first,
         daemon="docker",
         service=container.service,
+        dns=list(container.dns),
     )
 
 

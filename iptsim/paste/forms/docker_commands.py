@@ -185,6 +185,7 @@ def _run(words: list[str], settings: Settings) -> bool:
         return False  # Docker refuses the command
     service["expose"] = [value for flag, value in options if flag == "--expose"]
     service["links"] = [value for flag, value in options if flag == "--link"]
+    service["dns"] = [value for flag, value in options if flag == "--dns"]
     places = [value for flag, value in options if flag in ("--network", "--net")] or ["bridge"]
     modes = [value for value in places if value in ("host", "none") or value.startswith("container:")]
     if modes:
