@@ -5,6 +5,7 @@ Sources: ip_queue_xmit, ip_mc_output (net/ipv4/ip_output.c), nf_send_reset, icmp
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from iptsim.addresses import address_text
@@ -22,6 +23,7 @@ from iptsim.netfilter.mtu import drop_too_big, is_too_big
 from iptsim.netfilter.nftables import pass_device
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.route_selection import note_policy, refused_output, route_output
+from iptsim.netfilter.steps import Step
 from iptsim.packet import Packet
 from iptsim.protocols import TCP
 
@@ -172,16 +174,30 @@ def _loop_back(kernel: Kernel, context: Context, *, heard: bool) -> Outcome:
     return outcome or deliver(kernel, context)
 
 
+def _share_changes(steps: Iterable[Step], packet: Packet) -> None:
+    """Change a packet as SNPT changed its copy, with which it shares its header (ip6t_snpt_tg).
+
+    HL, and another TOS, give the copy a header of its own first (skb_ensure_writable).
+    """
+    for step in steps:
+        target = step.rule.target_name if step.rule is not None else ""
+        if target == "SNPT":
+            step.change(packet)
+        elif target == "HL" or "tos" in step.changes:
+            return
+
+
 def _hear_own_broadcast(kernel: Kernel, context: Context) -> Outcome:
     """Deliver a copy of the host's own broadcast to it, before the packet itself leaves.
 
     What happens to the copy, which is returned, does not stop the packet. IPv4 makes it before POSTROUTING
     (ip_mc_output), IPv6 after it (ip6_finish_output2).
     """
-    copy = replace(context, packet=context.packet.copy())
+    copy, before = replace(context, packet=context.packet.copy()), len(kernel.passage.steps)
     # a clone has no socket
     copy.packet.local_socket = False
     outcome = pass_hook(kernel, copy, hooks.POSTROUTING) or confirm(kernel, copy)
+    _share_changes(kernel.passage.steps[before:], context.packet)
     if outcome is not None:
         return outcome
     copy.in_interface, copy.out_interface = context.out_interface, None
