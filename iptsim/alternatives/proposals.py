@@ -380,7 +380,10 @@ class _Scene:
             reply = {"INPUT": "OUTPUT", "OUTPUT": "INPUT"}.get(where, where)
             request = ("insert", f"{where} 1 {self._conditions(where)} -j ACCEPT")
             text = message(
-                "accept exactly this connection in {where}, and replies in {reply}", where=where, reply=reply
+                "accept {packets} in {where}, and replies in {reply}",
+                packets=self._matched(),
+                where=where,
+                reply=reply,
             )
             yield _Candidate((request, self._for_replies(reply)), text)
 
@@ -395,10 +398,10 @@ class _Scene:
         owners = {authorship(rule, self.host)[0] for rule in chain.rules} if chain is not None else set()
         keeper = next((one for one in ("ufw", "firewalld") if one in owners), None)
         if keeper is None:
-            return message("add a rule for exactly this connection to {where}", where=where)
+            return message("add a rule for {packets} to {where}", packets=self._matched(), where=where)
         return message(
-            "add a rule for exactly this connection to {where}; to keep it, also add it to {keeper}, "
-            "which manages the rules",
+            "add a rule for {packets} to {where}; to keep it, also add it to {keeper}, which manages the rules",
+            packets=self._matched(),
             where=where,
             keeper=keeper,
         )
@@ -416,17 +419,32 @@ class _Scene:
         """Return the interface by which the packet leaves, if it got that far."""
         return next((step.interfaces[1] for step in self.request.steps if step.interfaces[1]), None)
 
+    def _matched(self) -> Message:
+        """Describe the packets that a rule with :meth:`_conditions` matches."""
+        interface = self._arrives_on()
+        if interface is None:
+            return message("exactly this connection")
+        return message("such packets from all sources on {interface}", interface=interface)
+
+    def _is_from_outside(self) -> bool:
+        return self.sender is None and self.host.owner_of(self.packet.family, self.packet.src) is None
+
+    def _arrives_on(self) -> str | None:
+        """Return the interface on which a packet from outside arrives; rules match it instead of the sender."""
+        if not self._is_from_outside():
+            return None
+        return next((step.interfaces[0] for step in self.request.steps if step.interfaces[0]), None)
+
     def _conditions(self, where: str) -> str:
         """Return conditions that match this packet; in DOCKER-USER, published ports by their original port."""
         packet, family = self.packet, self.packet.family
         translated = any("dst" in step.changes for step in self.request.steps)
         length = BITS[family]
         parts = []
-        outside = self.sender is None and self.host.owner_of(family, packet.src) is None
-        interface = next((step.interfaces[0] for step in self.request.steps if step.interfaces[0]), None)
-        if outside and interface is not None:
+        interface = self._arrives_on()
+        if interface is not None:
             parts.append(f"-i {interface}")
-        elif not outside:
+        elif not self._is_from_outside():
             parts.append(f"-s {address_text(family, packet.src)}/{length}")
         if isinstance(self.explanation.question.to, Internet) and self.explanation.question.dst is None:
             if (way_out := self._way_out()) is not None and where != "INPUT":

@@ -295,7 +295,7 @@ def test_a_fix_violates_no_other_expectation(tmp_path: Path, capsys: pytest.Capt
         f"iptables -I INPUT 1 -i eth0 -d {one}/32 -p tcp --dport 444 -j ACCEPT"
         for one in ("172.17.0.1", "192.0.2.10")
     )
-    fix = "add a rule for exactly this connection to INPUT"
+    fix = "add a rule for such packets from all sources on eth0 to INPUT"
     assert f"  To fix it: {'; '.join(rules)} ({fix})\n" in said
 
 
