@@ -62,7 +62,7 @@ def table_of(chains: Collection[str], targets: Iterable[str]) -> str:
     if "PREROUTING" in shown:
         # nat is rarely used without one of its own targets or a chain of Docker or kube-proxy
         return "nat" if _OF_NAT & used or (not used and "OUTPUT" not in shown) else "raw"
-    return "nat" if "OUTPUT" in shown and _OF_NAT_ONLY & used else "filter"
+    return "nat" if "OUTPUT" in shown and used and used <= _OF_NAT_ONLY else "filter"
 
 
 def _only_nat(targets: set[str]) -> bool:

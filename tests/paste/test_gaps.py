@@ -221,11 +221,21 @@ def test_a_table_other_than_filter_that_lacks_built_in_chains(
     assert {ask(tmp_path, text, *one).verdict for one in missing or asked.values()} == {verdict}
 
 
-@pytest.mark.parametrize("target", ["DOCKER", "DOCKER-INGRESS"])
-def test_an_output_chain_alone_that_jumps_to_dockers(target: str, tmp_path: Path) -> None:
-    """Of the chains OUTPUT, dockerd has these jumps in nat's alone."""
+@pytest.mark.parametrize(
+    ("rows", "table"),
+    [
+        ("DOCKER  all  --  0.0.0.0/0  0.0.0.0/0  ADDRTYPE match dst-type LOCAL\n", "nat"),
+        ("DOCKER-INGRESS  all  --  0.0.0.0/0  0.0.0.0/0  ADDRTYPE match dst-type LOCAL\n", "nat"),
+        ("ACCEPT  all  --  0.0.0.0/0  0.0.0.0/0\n", "filter"),
+    ],
+)
+def test_an_output_chain_alone_that_jumps_to_dockers(rows: str, table: str, tmp_path: Path) -> None:
+    """Of the chains OUTPUT, dockerd has these jumps in nat's alone; above it may be the end of filter's FORWARD."""
     path = tmp_path / "paste.txt"
+    path.write_text(f"Chain OUTPUT (policy ACCEPT)\n{rows}")
+    assert list(iptsim.load(path).tables) == [table]
     path.write_text(
-        f"Chain OUTPUT (policy ACCEPT)\n{target}  all  --  0.0.0.0/0  0.0.0.0/0  ADDRTYPE match dst-type LOCAL\n"
+        "DOCKER     all  --  0.0.0.0/0            0.0.0.0/0\nACCEPT     all  --  0.0.0.0/0            0.0.0.0/0\n\n"
+        f"Chain OUTPUT (policy ACCEPT)\n{rows}"
     )
-    assert list(iptsim.load(path).tables) == ["nat"]
+    assert list(iptsim.load(path).tables) == ["filter"]

@@ -107,6 +107,8 @@ def _entries(value: Any, name: str) -> Iterator[dict[str, Any]]:
         return
     settings = value.get("NetworkSettings")
     members, pools = value.get("Containers"), value.get("IPAM")
+    if isinstance(value.get("Subnet"), str):  # an entry of IPAM's Config, such as grep prints
+        pools = {"Config": [{key: value[key] for key in ("Subnet", "Gateway") if key in value}]}
     if isinstance(settings, dict) or isinstance(value.get("Networks"), dict) or "IPAddress" in value:
         own = settings if isinstance(settings, dict) else value
         address = own.get("IPAddress") or next(
