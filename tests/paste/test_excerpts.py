@@ -278,3 +278,11 @@ $ iptables -S
 def test_an_address_alone_tells_the_network_of_its_container(sender: str, web: str, expected: str) -> None:
     # Docker's subnets and gateways: https://docs.docker.com/engine/daemon/default-address-pools/
     assert verdict(_GREPPED.format(web=web), sender, "web", 80) == expected
+
+
+def test_a_subnet_that_grep_prints() -> None:
+    text = (
+        '$ docker network inspect backend | grep -i subnet\n                    "Subnet": "172.28.0.0/16",\n'
+    )
+    host = host_of_source(Source("paste", {}, f"{text}\n$ iptables -S\n-P FORWARD ACCEPT\n".encode()))
+    assert [str(one) for one in host.networks["backend"].subnets] == ["172.28.0.0/16"]
