@@ -16,7 +16,7 @@ from iptsim.docker.dockerd.generations import LAYOUTS
 from iptsim.dump.reader import loads
 from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain, Ruleset, Table
-from iptsim.extensions.hidden import Hidden, hides_interfaces
+from iptsim.extensions.hidden import Hidden, hides_interfaces, is_gap
 from iptsim.extensions.values import Network, bare
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0, default_subnet
 from iptsim.host.docker_engine import Generation
@@ -210,11 +210,14 @@ def _with_links(chains: Mapping[tuple[str, str], Chain]) -> dict[int, str]:
     """Return the interfaces of the rules of FORWARD, by their places, if those of links are in FORWARD itself.
 
     So they were before Docker 1.6, which had no chain in the filter table (LinkContainers and setupIPTables of 1.0):
-    links precede the rules for answers and for the outside, and DROP for all other packets between containers.
+    links precede the rules for answers and for the outside, and DROP for all other packets between containers. Docker's
+    documentation of links shows later rules abridged: only the jump to their chain, and this DROP.
     """
-    if ("filter", "DOCKER") in chains:
-        return {}
     texts = _texts(chains, "filter", "FORWARD")
+    if ("filter", "DOCKER") in chains:
+        links = [rule for rule in _rules(chains, "filter", "DOCKER") if not is_gap(rule.target)]
+        abridged = texts == ["-j DOCKER", "-j DROP"] and len(link_pairs(links)) == len(links)
+        return {0: "-o {bridge}", 1: _WITHIN} if abridged else {}
     mirrored = link_pairs(_rules(chains, "filter", "FORWARD"))
     own = {"-j DROP": _WITHIN, "-j ACCEPT": _OUTGOING, _ANSWERS: "-o {bridge}"}
     rest = [text for at, text in enumerate(texts) if at not in mirrored]

@@ -302,6 +302,36 @@ def test_rules_in_forward_that_are_no_links(before: str, after: str) -> None:
     assert not any("docker0" in rule.specification for rule in host.rulesets[4].rules())
 
 
+ABRIDGED = """
+Chain FORWARD (policy ACCEPT)
+target     prot opt source               destination
+DOCKER     all  --  0.0.0.0/0            0.0.0.0/0
+DROP       all  --  0.0.0.0/0            0.0.0.0/0
+
+Chain DOCKER (1 references)
+target     prot opt source               destination
+"""
+LINK = """ACCEPT     tcp  --  172.17.0.2           172.17.0.3           tcp spt:80
+ACCEPT     tcp  --  172.17.0.3           172.17.0.2           tcp dpt:80
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "linked", "other"),
+    [
+        (ABRIDGED, "DROP", "DROP"),
+        (ABRIDGED + LINK, "ACCEPT", "DROP"),
+        (ABRIDGED + LINK + "...\n", "ACCEPT", "DEPENDS"),
+        (ABRIDGED + LINK.splitlines()[0], "DEPENDS", "DEPENDS"),  # no rule of a link
+    ],
+)
+def test_links_as_the_documentation_shows_them(text: str, linked: str, other: str) -> None:
+    """The page on links of Docker 1.6 to 1.12 leaves out all but the jump and the DROP of icc=false."""
+    host = read(text)
+    assert verdict(host, "172.17.0.3", "172.17.0.2:80") == linked
+    assert verdict(host, "172.17.0.3", "172.17.0.2:81") == other
+
+
 def test_a_users_rule_in_forward_is_no_link() -> None:
     """Docker with a chain of its own writes links there."""
     text = (CAPTURES / "docker-28.5" / "icc-off" / "iptables-save.txt").read_text()
