@@ -139,6 +139,7 @@ ANALYSES: tuple[Analysis, ...] = (
     replies.not_masqueraded,
     docker_networks.not_masquerading,
     connections.not_translated,
+    connections.unanswered,
     replies.dropped_in_input,
     replies.dropped_in_output,
     host_services.unserved,

@@ -1,16 +1,20 @@
-"""Findings about tracked connections: an entry that was made while no rule translated it."""
+"""Findings about tracked connections: an entry that was made while no rule translated it, one without a reply."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from iptsim.addresses import BITS, Family, address_text, is_private
 from iptsim.connection import Connection
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import SHOWN, Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.passages import shell
 from iptsim.protocols import protocol_name
+
+#: In a list of more connections, some always wait for a reply.
+_FEW = 10
 
 
 def not_translated(scene: Scene) -> Iterator[Finding]:
@@ -67,6 +71,62 @@ def _found(one: Connection, other: Connection) -> Finding:
             source=source,
         ),
         message("Delete the entry, so that the next packet is translated: {command}", command=shell(command)),
+        None,
+        family,
+    )
+
+
+def unanswered(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, the first connection that has had no reply, by conntrack's `[UNREPLIED]`."""
+    entries = [entry.connection for entry in scene.host.conntrack if scene.is_pasted]
+    waiting = [one for one in entries if "SEEN_REPLY" not in one.status and not _is_to_many(one)]
+    if waiting and len(entries) <= _FEW:
+        yield _without_reply(waiting)
+
+
+def _is_to_many(one: Connection) -> bool:
+    """Return whether packets go to a group or to all hosts, from where no reply comes to this connection."""
+    target = ip_address(address_text(one.family, one.original.dst))
+    return target.is_multicast or str(target) == "255.255.255.255"
+
+
+def _without_reply(waiting: list[Connection]) -> Finding:
+    one = waiting[0]
+    family: Family = one.family
+    source, target, server, client = (
+        address_text(family, address)
+        for address in (one.original.src, one.original.dst, one.reply.src, one.reply.dst)
+    )
+    ports = f" and port {one.reply.sport}" if one.reply.sport else ""
+    return Finding(
+        "connection-unanswered",
+        message(
+            "No reply has come back for the connection {source} → {target}, {service}.",
+            source=source,
+            target=target,
+            service=protocol_name(one.original.proto)
+            + (f"/{one.original.dport}" if one.original.dport else ""),
+        ),
+        tuple(
+            Evidence(
+                "conntrack",
+                message(
+                    "[UNREPLIED]: a reply is expected from {server} to {client}",
+                    server=address_text(family, other.reply.src),
+                    client=address_text(family, other.reply.dst),
+                ),
+            )
+            for other in waiting[:SHOWN]
+            if other.family == family
+        ),
+        message(
+            "conntrack has seen packets to {target}, and none in return. A rule drops them after conntrack, {server}"
+            " does not answer, or its replies to {client} take another path.",
+            target=target,
+            server=server,
+            client=client,
+        ),
+        message("See where they end: {command}", command=shell(f"tcpdump -ni any host {server}{ports}")),
         None,
         family,
     )

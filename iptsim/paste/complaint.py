@@ -93,8 +93,8 @@ _SENDERS = {
     ),
     "guests": re.compile(rf"\b(?:{_GUESTS})\b|{_FROM_ANOTHER}|內網", re.IGNORECASE),
     "outside": re.compile(
-        r"\b(?:from|for) (?:the |anywhere )?(?:outside|internet|wan|web|public|external|remote)\b|\bextern(?:al|ally)\b"
-        rf"|\bremotely\b|{_FROM_ANOTHER}|從外",
+        r"\b(?:from|for) (?:the |anywhere )?(?:outside|internet|wan|web(?! traffic)|public|external|remote)\b"
+        rf"|\bextern(?:al|ally)\b|\bremotely\b|{_FROM_ANOTHER}|從外",
         re.IGNORECASE,
     ),
 }

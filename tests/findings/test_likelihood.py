@@ -131,6 +131,8 @@ def test_complaints(said: str, fails: bool, allowed: bool, forwarded: bool) -> N
 @pytest.mark.parametrize(
     ("said", "senders"),
     [
+        ("I permit port 80 for web traffic, but no page loads", set()),
+        ("Port 80 for the web does not answer", {"outside"}),
         ("my web server can't be reached from outside", {"outside"}),
         ("from another machine I can't connect", {"outside", "guests"}),
         ("the server itself can't reach any mirror", {"host"}),

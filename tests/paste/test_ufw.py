@@ -118,6 +118,37 @@ def test_a_connection_that_was_tracked_before_it_was_translated(tmp_path: Path) 
     assert "conntrack -D -p udp -s 172.17.0.7 -d 192.0.2.53 --dport 8125" in str(found.remedy)
 
 
+@pytest.mark.parametrize(
+    ("target", "flag", "others", "expected"),
+    [
+        ("192.0.2.10", "[UNREPLIED] ", 0, True),
+        ("192.0.2.10", "", 0, False),
+        # replies of a group come from the addresses of its members
+        ("239.255.255.250", "[UNREPLIED] ", 0, False),
+        # in a long list, some connections always wait
+        ("192.0.2.10", "[UNREPLIED] ", 10, False),
+    ],
+)
+def test_a_connection_without_a_reply(
+    tmp_path: Path, target: str, flag: str, others: int, expected: bool
+) -> None:
+    """Conntrack prints the flag while it has seen packets in one direction only (conntrack.8)."""
+    path = tmp_path / "paste.txt"
+    entry = (
+        "udp 17 22 src=198.51.100.7 dst={target} sport={port} dport=5140 {flag}"
+        "src=10.9.0.4 dst=10.9.0.1 sport=514 dport={port} mark=0 use=1\n"
+    )
+    path.write_text(
+        entry.format(target=target, port=40000, flag=flag)
+        + "".join(entry.format(target=target, port=port, flag="") for port in range(40001, 40001 + others))
+    )
+    found = [one for one in iptsim.lint(path) if one.code == "connection-unanswered"]
+    assert bool(found) is expected
+    if found:
+        assert "host 10.9.0.4 and port 514" in str(found[0].remedy)
+        assert "a reply is expected from 10.9.0.4 to 10.9.0.1" in str(found[0].evidence[0].text)
+
+
 def test_rows_in_a_message_and_a_container_in_its_last_sentence() -> None:
     """Ufw's own defaults apply; Docker's published port does not pass INPUT (docs.docker.com, Docker and ufw)."""
     text = (

@@ -17,6 +17,9 @@ KINDS: dict[str, Kind] = {
         message("In a pasted text: a service listens on 127.0.0.1 only, so others cannot connect."),
         sender="outside",
     ),
+    "connection-unanswered": info(
+        message("In a pasted text: conntrack has seen no reply to a connection."), observed=True
+    ),
     "icc-off": info(
         message(
             "In a pasted text about containers that do not reach each other: icc is off on their network."
