@@ -13,7 +13,8 @@ from iptsim.addresses import address_text
 from iptsim.errors import IptsimError, UsageError
 from iptsim.extensions.constraints import Allowed, Ranges
 from iptsim.languages import Text, message
-from iptsim.protocols import PORT_PROTOCOLS, TCP, protocol_name
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, protocol_name
+from iptsim.question.header import DEFAULT_SPORT
 from iptsim.ranges import united
 from iptsim.sets.layout import Layout, Place
 from iptsim.sets.numbering import Words
@@ -125,8 +126,15 @@ class PacketSet:
         return hash(self.function)
 
     def __contains__(self, packet: Mapping[str, Any]) -> bool:
-        """Return whether all packets with these values of fields are in the set."""
-        return bool(self.having(packet).function == self.layout.engine.true)
+        """Return whether all packets with these values of fields are in the set.
+
+        Values are numbers, or texts as in a batch line, such as :meth:`witness` returns. A TCP packet without
+        `tcp_flags` has only SYN set.
+
+        Raises:
+            UsageError: there is no such field, or it cannot have the value.
+        """
+        return bool(self.having(self.layout.read(packet)).function == self.layout.engine.true)
 
     def __repr__(self) -> str:
         engine = self.layout.engine
@@ -322,14 +330,19 @@ class PacketSet:
             UsageError: the set is empty.
         """
         layout = self.layout
-        usual = PacketSet(layout, self.function & layout.ranges(layout.places["proto"], ((TCP, TCP),)))
-        values = (usual or self).one()
+        usual = self
+        for name, number in (("proto", TCP), ("sport", DEFAULT_SPORT)):
+            likely = layout.ranges(layout.places[name], ((number, number),))
+            usual = PacketSet(layout, usual.function & likely) or usual
+        values = usual.one()
         line: dict[str, Any] = {name: address_text(layout.family, values[name]) for name in ("src", "dst")}
         if self.depends_on("in_interface") and values["in_interface"]:
             line["in"] = values["in_interface"]
         line["proto"] = protocol_name(values["proto"])
         if values["proto"] in PORT_PROTOCOLS:
             line |= {name: values[name] for name in ("sport", "dport")}
+        elif values["proto"] in (ICMP, ICMPV6):
+            line |= {"icmp_type": values["icmp_type"] >> 8, "icmp_code": values["icmp_type"] & 0xFF}
         return line
 
     def frame(self) -> pandas.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from iptsim.errors import UsageError
@@ -150,3 +152,31 @@ def test_ipv6_addresses_have_128_bits() -> None:
 def test_sets_of_two_spaces_do_not_mix() -> None:
     with pytest.raises(UsageError, match="different spaces"):
         Space(4).everything & Space(4).everything
+
+
+def test_a_packet_may_be_a_batch_line(space: Space) -> None:
+    ports = space.where("proto", ((6, 6),)) & space.where("dport", ((80, 81),))
+    from_one = space.where("src", ((0xC6336407, 0xC6336407),))
+    pings = space.where("proto", ((1, 1),)) & space.where("icmp_type", ((0x800, 0x800),))
+    line = {"src": "198.51.100.7", "dst": "192.0.2.10", "proto": "tcp", "sport": 40000, "dport": 80}
+    assert line in ports & from_one
+    assert {**line, "src": "198.51.100.8"} not in ports & from_one
+    assert {"proto": "icmp", "icmp_type": 8, "icmp_code": 0} in pings
+    assert all(one.witness() in one for one in (ports, from_one, pings))
+    # a SYN, like a packet of a question
+    assert line in ports & space.where("tcp_flags", ((2, 2),))
+
+
+@pytest.mark.parametrize(
+    ("packet", "said"),
+    [
+        ({"dprt": 80}, "unknown field 'dprt'; choose from: out_interface, dst, proto"),
+        ({"src": "192.0.2.1000"}, "'192.0.2.1000' is not an IP address"),
+        ({"src": "2001:db8::1"}, "2001:db8::1 is not an IPv4 address"),
+        ({"proto": "tcpp"}, "unknown protocol 'tcpp'"),
+        ({"dport": "http"}, "'http' is not a number"),
+    ],
+)
+def test_no_packet_has_such_a_value(packet: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        assert packet in Space(4).everything
