@@ -66,7 +66,7 @@ STARTS: dict[str, tuple[str, ...]] = {
     ),
 }
 #: The symbols whose patterns are stored.
-STORED = {"dump": ("COUNTERS",), "values": STARTS["values"]}
+STORED = {"dump": ("COUNTERS", "NAME", "NOT", "OPTION", "WORD", "QUOTED"), "values": STARTS["values"]}
 
 
 def folder() -> Path:

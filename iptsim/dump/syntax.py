@@ -6,10 +6,10 @@ import re
 from typing import NamedTuple
 
 from iptsim.dump.rule import Counters
-from iptsim.dump.words import IN_QUOTES, Word, unquote
+from iptsim.dump.words import Word, unquote
 from iptsim.errors import DumpSyntaxError, Span
 from iptsim.extensions.values import any_of
-from iptsim.grammar import parser, pattern
+from iptsim.grammar import STORED, parser, pattern
 from iptsim.languages import Text, message
 
 
@@ -39,17 +39,15 @@ _EXPECTED: dict[str, Text] = {
 }
 #: Programs whose command lines are pasted instead of a dump.
 _PROGRAMS = r"sudo|ip6?tables(?:-(?:nft|legacy))?(?:-(?:save|restore))?"
-#: The usual forms of lines, read without the grammar: it takes 20 times as long, and Lark would have to be imported.
-_COUNTERS = r"\[[0-9]{1,20}:[0-9]{1,20}\]"
-_BARE = r'[^" \t\n\[]+(?![^ \t])'
-_WORD = rf'[^" \t\n\[]*"{IN_QUOTES}"|{_BARE}'
+_COUNTERS, _NAME, _NOT, _OPTION, _WORD, _QUOTED = (pattern("dump", name).pattern for name in STORED["dump"])
+#: The usual forms of lines, of the grammar's own words: Lark takes 20 times as long, and would have to be imported.
 _USUAL = re.compile(
-    rf"(?:(?P<counters>{_COUNTERS}) )?(?P<rule>-{_BARE}(?:[ \t]+(?:{_WORD}))*)[ \t]*"
-    rf"|:(?P<chain>[^ \t\n]+ [^ \t\n]+) (?P<of_chain>{_COUNTERS})"
-    r"|\*(?P<table>[^ \t\n]+)|(?P<commit>COMMIT)"
+    rf"(?:(?P<counters>{_COUNTERS}) )?(?P<rule>(?:{_OPTION}|{_NOT})(?:[ \t]+(?!\[)(?:{_WORD}|{_QUOTED}))*)[ \t]*"
+    rf"|:(?P<chain>{_NAME} {_NAME}) (?P<of_chain>{_COUNTERS})"
+    rf"|\*(?P<table>{_NAME})|(?P<commit>COMMIT)"
 )
-_WORDS = re.compile(_WORD)
-_NAMES = re.compile(r"[^ ]+")
+_WORDS = re.compile(f"{_WORD}|{_QUOTED}")
+_NAMES = re.compile(_NAME)
 
 _ZERO = Counters(0, 0)
 
