@@ -22,7 +22,8 @@ class Flow(NamedTuple):
     """The inputs of a routing decision.
 
     `iif` is None for locally generated packets. In IPv6, `oif` is only a preference once the packet has a
-    source; `metric` says whether a lower metric outweighs that preference.
+    source; `metric` says whether a lower metric outweighs that preference. It does not where the kernel only looks a
+    route up (ip6_route_lookup), to which `oif` is always a preference.
     """
 
     destination: int
@@ -99,7 +100,7 @@ class Table:
     def _best(self, routes: list[Route], flow: Flow) -> Found | None:
         """IPv6: the route with the best score among those with the lowest metric (find_rr_leaf, rt6_score_route)."""
         device = flow.iif or flow.oif
-        strict = needs_device(flow.destination) or (flow.iif is None and flow.source is None)
+        strict = needs_device(flow.destination) or (flow.metric and flow.iif is None and flow.source is None)
         if routes[0].from_length:
             routes = [route for route in routes if not route.from_length or _comes_from(route, flow.source)]
             if not routes or not (routes[0].from_length or routes[0].prefix_length == 0):

@@ -101,7 +101,7 @@ def _after_dnat(kernel: Kernel, context: Context, port: Interface) -> Outcome | 
     decision = route_input(kernel, packet, bridge)
     if decision.kind == "drop":
         found = route_output(kernel, packet, source=None)
-        if packet.family == 6 and decision.code == "ip-forward-off" and found and found.device == bridge:
+        if packet.family == 6 and decision.code == "ip-forward-off" and found.device == bridge:
             return _switch_to(kernel, context, port, found.gateway_of(6) or packet.dst)
         # IPv4 wants forwarding even when the new destination is on the same bridge
         return kernel.drop(decision.code, decision.note)

@@ -56,8 +56,8 @@ def send(
     packet.local_socket = True
     kernel.passage.sent = sent = packet.copy()
     found = route_output(kernel, packet, source=packet.src if keep_source else None, link=link)
-    if found is None or found.type not in ("unicast", "local", "broadcast", "multicast", "anycast"):
-        why = (found and routing.refusal(found)) or message("there is no route to the destination")
+    if found.error is not None:
+        why = routing.refusal(found) or message("there is no route to the destination")
         return kernel.drop("no-route", message("nothing is sent: {why}", why=why))
     if not keep_source:
         source = fib.source_address(kernel.namespace, packet.family, found, packet.dst)
@@ -84,10 +84,12 @@ def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome
         or packet.src == rejected.packet.dst
         or (packet.family == 6 and rejected.entered not in (None, "lo"))
     )
-    # of a reset, the link of the receiver is not given (nf_send_reset6)
-    link = None if packet.proto == TCP else rejected.entered
+    # of a reset, the link of the receiver is not given (nf_send_reset6); a switched packet has the port by which it
+    # would have left (skb->dev)
+    link = rejected.physical_out if rejected.bridged else rejected.entered
+    link = None if packet.proto == TCP else link
     found = route_output(kernel, packet, source=packet.src if settled else None, link=link)
-    if found is None or found.device is None:
+    if found.device is None:
         return kernel.drop("no-route", message("there is no route back to the sender"))
     if not settled:
         # the source belongs to the next hop that was picked

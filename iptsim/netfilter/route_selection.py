@@ -12,8 +12,8 @@ from iptsim.extensions.context import Context
 from iptsim.extensions.ports import PICKED
 from iptsim.extensions.values import MaskedNumber, range_text
 from iptsim.host import fib
-from iptsim.host.namespace import REFUSING
 from iptsim.host.routing_policy import own_rules
+from iptsim.host.routing_tables import needs_device
 from iptsim.languages import Text, message, message_joined
 from iptsim.netfilter import routing
 from iptsim.netfilter.kernel import Kernel
@@ -72,8 +72,8 @@ def route_input(kernel: Kernel, packet: Packet, interface: str, *, joined: bool 
 
 def route_output(
     kernel: Kernel, packet: Packet, source: int | None, *, link: str | None = None
-) -> fib.RouteResult | None:
-    """Return the route of one of the host's own packets; None if there is none.
+) -> fib.RouteResult:
+    """Return the route of one of the host's own packets.
 
     Args:
         link: the interface on which a link-local destination is, if it is known.
@@ -86,7 +86,7 @@ def route_output(
         mark=some_mark(packet.mark), proto=packet.proto, sport=seen.sport, dport=seen.dport, tos=packet.tos,
         uid=packet.uid,
     )  # fmt: skip
-    return select_next_hop(kernel, found, packet) if found.type else None
+    return select_next_hop(kernel, found, packet)
 
 
 def _compare(kernel: Kernel, packet: Packet) -> Packet:
@@ -129,16 +129,21 @@ def _some_port(kernel: Kernel, key: str, spans: Iterable[tuple[int, int]]) -> in
     return ports[0][0]
 
 
-def _route_again(kernel: Kernel, packet: Packet) -> fib.RouteResult | None:
-    """Return the route of a packet that the rules have changed; IPv4 forgets its owner (ip_route_me_harder)."""
-    namespace = kernel.namespace
+def _route_again(kernel: Kernel, packet: Packet) -> fib.RouteResult:
+    """Return the route of a packet that the rules have changed; IPv4 forgets its owner (ip_route_me_harder).
+
+    In IPv6, what is sent to a link-local address or a group stays on the interface of its route (ip6_route_me_harder).
+    """
+    namespace, before = kernel.namespace, kernel.passage.route
+    scoped = packet.family == 6 and needs_device(packet.dst) and not kernel.host.inferred
+    link = before.device if scoped and before is not None else None
     own = packet.family == 6 or fib.address_type(namespace, 4, packet.src) in ("LOCAL", "UNICAST")
     found = fib.lookup(
-        namespace, packet.family, packet.dst, source=packet.src if own else None,
+        namespace, packet.family, packet.dst, source=packet.src if own else None, oif=link,
         mark=some_mark(packet.mark), proto=packet.proto, sport=packet.sport, dport=packet.dport,
         tos=packet.tos, uid=packet.uid if packet.family == 6 else None,
     )  # fmt: skip
-    return select_next_hop(kernel, found, packet) if found.type else None
+    return select_next_hop(kernel, found, packet)
 
 
 def route_key(packet: Packet) -> RouteKey:
@@ -159,7 +164,7 @@ def reroute(kernel: Kernel, context: Context, before: RouteKey, *, nat: bool) ->
     if not _translates(context) if nat else before == route_key(packet):
         return None
     found = _route_again(kernel, seen)
-    if found is None or found.type in REFUSING:
+    if found.error is not None:
         return kernel.drop("no-route", message("there is no route for the changed packet"))
     if (refused := refused_output(kernel, packet, found.device)) is not None:
         return refused
