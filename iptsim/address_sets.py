@@ -100,9 +100,12 @@ class AddressSet:
 
     @property
     def first(self) -> int:
-        """An address of the set: the second of its first range, as no machine has the first address of a network."""
-        low, high = self.spans[0]
-        return min(low + 1, high)
+        """An address of the set: the second of a range, as no machine has the first address of a network.
+
+        It is of the first range, unless that is only an address that ends with 0.
+        """
+        seconds = (min(low + 1, high) for low, high in self.spans)
+        return next((one for one in seconds if one & 0xFF), self.spans[0][0])
 
     def texts(self) -> Iterator[str]:
         """Yield the ranges in order: as an address, as a prefix, or as first and last address.

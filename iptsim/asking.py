@@ -18,7 +18,7 @@ from iptsim.languages import message, message_joined, text_of
 from iptsim.netfilter.walk import Simulator, simulator_of
 from iptsim.netfilter.watch import Side, Watch
 from iptsim.question.endpoints import Address, Endpoint, Internet, Prefix
-from iptsim.question.internet import other_address_note
+from iptsim.question.internet import other_address_note, outside_address
 from iptsim.question.model import Question
 
 #: The limit on packets that are followed for a question about many addresses.
@@ -158,8 +158,12 @@ class _Classes:
         return unicast_addresses(self.host, every) or every
 
     def _at(self, box: _Box) -> Question:
-        """Return the question about one address of each set."""
-        return self._with([Address(one.family, one.first) for one in box])
+        """Return the question about one address of each set; as source, that of the internet is preferred."""
+        chosen = []
+        for side, one in zip(self.sides, box, strict=True):
+            usual = outside_address(self.host, one.family)
+            chosen.append(Address(one.family, usual if side == "src" and usual in one else one.first))
+        return self._with(chosen)
 
     def _with(self, addresses: Iterable[Address]) -> Question:
         """Return the question about single addresses."""
