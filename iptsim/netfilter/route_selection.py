@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iptsim.addresses import address_text, is_link_local
+from iptsim.addresses import address_text, is_link_local, is_multicast
 from iptsim.extensions.context import Context
 from iptsim.extensions.ports import PICKED
 from iptsim.extensions.values import MaskedNumber, range_text
 from iptsim.host import fib
 from iptsim.host.routing_policy import own_rules
-from iptsim.host.routing_tables import needs_device
 from iptsim.languages import Text, message, message_joined
 from iptsim.netfilter import routing
 from iptsim.netfilter.kernel import Kernel
@@ -135,8 +134,8 @@ def _route_again(kernel: Kernel, packet: Packet) -> fib.RouteResult:
     In IPv6, what is sent to a link-local address or a group stays on the interface of its route (ip6_route_me_harder).
     """
     namespace, before = kernel.namespace, kernel.passage.route
-    scoped = packet.family == 6 and needs_device(packet.dst) and not kernel.host.inferred
-    link = before.device if scoped and before is not None else None
+    scoped = packet.family == 6 and (is_link_local(6, packet.dst) or is_multicast(6, packet.dst))
+    link = before.device if scoped and before is not None and not kernel.host.inferred else None
     own = packet.family == 6 or fib.address_type(namespace, 4, packet.src) in ("LOCAL", "UNICAST")
     found = fib.lookup(
         namespace, packet.family, packet.dst, source=packet.src if own else None, oif=link,
