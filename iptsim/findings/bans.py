@@ -19,14 +19,14 @@ from iptsim.extensions.hidden import HiddenAddress, hides_interfaces
 from iptsim.extensions.matches.set import Set
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_CONTAINER, second_address
-from iptsim.findings.bypassed_firewalls import is_forwarded, is_on_purpose, without_nat
+from iptsim.findings.bypassed_firewalls import is_forwarded, is_on_purpose
 from iptsim.findings.closed import at_first_sight
 from iptsim.findings.examples import header, is_for_replies, packet_for, states_of
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule, place_of_chain, uses
 from iptsim.findings.rate_limits import accepts_established
 from iptsim.findings.scene import Scene
 from iptsim.findings.ssh import USUAL, name_port, ssh_ports
-from iptsim.findings.variants import with_usual_interfaces
+from iptsim.findings.variants import with_usual_interfaces, without_rules
 from iptsim.languages import Message, message, message_sentences
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.passages import shell
@@ -143,7 +143,9 @@ def _is_of_senders(match: Set) -> bool:
 
 def _passing(scene: Scene, family: Family, ban: _Ban) -> Iterator[tuple[Message, Explanation]]:
     """Yield the ports of containers that a blocked sender reaches, but would not if the packets passed INPUT."""
-    world = without_nat(scene)
+    world = scene.suppose(
+        "no nat, usual interfaces", lambda ruleset: without_rules("nat", with_usual_interfaces(ruleset))
+    )
     for port in _ports(scene, family):
         shown = port.ask(scene, family, ban.sender)
         if shown is None or not _is_open(shown, port) or is_on_purpose(shown):
@@ -203,9 +205,14 @@ def _is_open(shown: Explanation, port: _Port) -> bool:
 def _decides(shown: Explanation, ban: _Ban) -> bool:
     """Return whether a rule blocks a packet, or may, if the rule checks a set."""
     if ban.is_set:
-        return shown.verdict == "DEPENDS" and any(one.rule is ban.rule for one in shown.trace.hinges)
+        return shown.verdict == "DEPENDS" and any(_is(ban, one.rule) for one in shown.trace.hinges)
     step = shown.trace.legs[0].deciding
-    return shown.verdict in BLOCKING and step is not None and step.rule is ban.rule
+    return shown.verdict in BLOCKING and step is not None and _is(ban, step.rule)
+
+
+def _is(ban: _Ban, rule: Rule | None) -> bool:
+    """Return whether a rule is that of a ban, or its counterpart in a variant of the host."""
+    return rule is not None and (rule.chain, rule.position) == (ban.rule.chain, ban.rule.position)
 
 
 def _finding(scene: Scene, family: Family, found: list[tuple[_Ban, Message, Explanation]]) -> Finding:

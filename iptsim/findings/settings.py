@@ -139,11 +139,14 @@ def ipv6_without_rules(scene: Scene) -> Iterator[Finding]:
         for subnet in network.subnets
         if subnet.family == 6 and network.is_default_bridge
     ]
-    if not subnets or daemon.ip6tables is not None or daemon.iptables is False:
+    subnet = str(subnets[0]) if subnets else daemon.fixed_cidr_v6 if daemon.ipv6 else None
+    if subnet is None or daemon.ip6tables is not None or daemon.iptables is False:
+        return
+    if pasted.with_rules and 6 in scene.host.rulesets and "DOCKER" in scene.table(6, "nat").chains:
         return
     yield Finding(
         "ipv6-rules-not-enabled",
-        message('Containers get addresses of {subnet}, but "ip6tables" is not set.', subnet=str(subnets[0])),
+        message('Containers get addresses of {subnet}, but "ip6tables" is not set.', subnet=subnet),
         (Evidence("daemon.json", '"ipv6": true'),),
         message(
             'Before Docker 27, dockerd writes no IPv6 rules unless "ip6tables" is true: packets of containers are not '

@@ -106,6 +106,39 @@ def test_a_listing_without_the_chains_of_docker(tmp_path: Path) -> None:
     assert found(tmp_path, LISTING.format(forward=asked)) is None
 
 
+def test_a_ban_of_a_listing_that_hides_interfaces(tmp_path: Path) -> None:
+    """The rules of ACCEPT and DROP without interfaces are those of dockerd 26 for docker0."""
+    text = """\
+Chain INPUT (policy ACCEPT)
+target     prot opt source               destination
+{jail}
+Chain FORWARD (policy DROP)
+target     prot opt source               destination
+DOCKER-USER  all  --  0.0.0.0/0            0.0.0.0/0
+ACCEPT     all  --  0.0.0.0/0            0.0.0.0/0            ctstate RELATED,ESTABLISHED
+DOCKER     all  --  0.0.0.0/0            0.0.0.0/0
+ACCEPT     all  --  0.0.0.0/0            0.0.0.0/0
+ACCEPT     all  --  0.0.0.0/0            0.0.0.0/0
+
+Chain DOCKER (1 references)
+target     prot opt source               destination
+ACCEPT     tcp  --  0.0.0.0/0            172.17.0.2           tcp dpt:80
+
+Chain DOCKER-USER (1 references)
+target     prot opt source               destination
+RETURN     all  --  0.0.0.0/0            0.0.0.0/0
+
+Chain f2b-web (1 references)
+target     prot opt source               destination
+REJECT     all  --  198.51.100.77        0.0.0.0/0            reject-with icmp-port-unreachable
+"""
+    jail = "f2b-web    tcp  --  0.0.0.0/0            0.0.0.0/0            multiport dports {ports}\n"
+    one = found(tmp_path, text.format(jail=jail.format(ports="80,443")))
+    assert one is not None
+    assert str(one.remedy).startswith("iptables -I DOCKER-USER -s 198.51.100.77 -j REJECT")
+    assert found(tmp_path, text.format(jail=jail.format(ports="22"))) is None
+
+
 def test_a_ban_behind_an_open_port_whose_address_is_redacted(tmp_path: Path) -> None:
     status = (
         "Status: active\n\nTo                         Action      From\n--                         ------      ----\n"

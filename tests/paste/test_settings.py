@@ -52,6 +52,10 @@ def test_daemon_json_with_ipv6_and_without_its_rules() -> None:
     assert "ipv6-rules-not-enabled" in {finding.code for finding in lint(read(text))}
     told = text.replace('"ipv6": true', '"ipv6": true, "ip6tables": true')
     assert "ipv6-rules-not-enabled" not in {finding.code for finding in lint(read(told))}
+    listed = "# ip6tables -t nat -S\n-P PREROUTING ACCEPT\n-P POSTROUTING ACCEPT\n"
+    assert "ipv6-rules-not-enabled" in {finding.code for finding in lint(read(text + listed))}
+    listed += "-N DOCKER\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n"
+    assert "ipv6-rules-not-enabled" not in {finding.code for finding in lint(read(text + listed))}
 
 
 def test_other_json_is_not_daemon_json() -> None:

@@ -140,7 +140,6 @@ KINDS: dict[str, Kind] = {
     ),
     "ipv6-rules-not-enabled": medium(
         message("Containers have IPv6 addresses, but Docker before 27 writes no IPv6 rules for them."),
-        explains="access",
     ),
     "mixed-backends": medium(message("Rules of both iptables-legacy and iptables-nft are active.")),
     "connection-not-translated": medium(
