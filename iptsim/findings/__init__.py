@@ -154,6 +154,7 @@ ANALYSES: tuple[Analysis, ...] = (
     nft_host.blocked,
     late_marks.behind_routing,
     refused_elsewhere.unheard,
+    refused_elsewhere.published_unheard,
     refused_elsewhere.by_nothing_shown,
     ssh.moved,
     redirects.from_containers,

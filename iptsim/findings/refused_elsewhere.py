@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from iptsim.addresses import Family, address_text, endpoint_text
+from iptsim.addresses import Family, address_text, endpoint_text, is_loopback
 from iptsim.dump.rule import Rule
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
@@ -13,6 +13,7 @@ from iptsim.explanation.delivery import bound_elsewhere
 from iptsim.findings.finding import Evidence, Finding, of_line
 from iptsim.findings.native_chains import chains_of
 from iptsim.findings.scene import Scene
+from iptsim.host.namespace import Listener
 from iptsim.languages import Message, message
 from iptsim.passages import shell
 from iptsim.protocols import protocol_name
@@ -47,6 +48,52 @@ def unheard(scene: Scene) -> Iterator[Finding]:
             end.packet.family,
         )
         return
+
+
+def published_unheard(scene: Scene) -> Iterator[Finding]:
+    """Find published ports of containers whose programs listen on loopback addresses only."""
+    done: set[tuple[str, str]] = set()
+    for family in scene.families:
+        for publication in scene.publications(family):
+            name, port = publication.container.name, publication.port
+            sockets = [
+                one
+                for one in publication.container.namespace.listeners
+                if (one.proto, one.port) == (port.proto, port.container_port)
+            ]
+            if (
+                not sockets
+                or not all(map(_is_on_loopback, sockets))
+                or port.proto not in publication.container.namespace.listed
+                or (name, publication.inside) in done
+            ):
+                continue
+            done.add((name, publication.inside))
+            yield Finding(
+                "published-unheard",
+                message(
+                    "{outside} is published, but the program in {name} listens on {address} only, which is the"
+                    " container itself.",
+                    outside=publication.outside,
+                    name=name,
+                    address=address_text(max(sockets[0].families), sockets[0].address or 0),
+                ),
+                (scene.publishes(publication),),
+                message(
+                    "A published port leads to the container's address in its network. Nothing listens there, so each"
+                    " connection is refused or reset."
+                ),
+                message(
+                    "Let the program listen on {every}: in a container that opens nothing but what is published.",
+                    every=address_text(family, 0),
+                ),
+                scene.ask_port(publication),
+                family,
+            )
+
+
+def _is_on_loopback(one: Listener) -> bool:
+    return one.address is not None and is_loopback(max(one.families), one.address)
 
 
 def is_unheard(scene: Scene, shown: Explanation, fields: Mapping[str, Any]) -> bool:

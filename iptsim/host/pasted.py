@@ -20,7 +20,7 @@ from iptsim.host.pasted_services import (
 from iptsim.languages import Text, message, message_if
 
 #: The forms of texts that list routes.
-_ROUTES: dict[Family, tuple[str, ...]] = {4: ("ip route", "route"), 6: ("ip -6 route",)}
+ROUTES: dict[Family, tuple[str, ...]] = {4: ("ip route", "route"), 6: ("ip -6 route",)}
 #: The name of the form of a list of processes of docker-proxy.
 PROXIES = "docker-proxy processes"
 #: The error of a connection that does not fail, although it should.
@@ -58,6 +58,7 @@ class Complaint(NamedTuple):
         senders: who tries to connect, as far as it says: any of `host`, `containers`, `guests` (machines behind the
             host, clients of a VPN) and `outside`; of some words more than one.
         between: containers do not reach each other.
+        ports: the ports that it names.
     """
 
     fails: bool
@@ -65,6 +66,7 @@ class Complaint(NamedTuple):
     forwarded: bool
     senders: frozenset[str] = frozenset()
     between: bool = False
+    ports: frozenset[int] = frozenset()
 
 
 NO_COMPLAINT = Complaint(fails=False, allowed=False, forwarded=False)
@@ -435,7 +437,7 @@ class Pasted:
 
     def shows_routes(self, family: Family) -> bool:
         """Return whether it lists routes of a family; those of a host whose text lists none are inferred."""
-        return any(one.form in _ROUTES[family] for one in self.segments)
+        return any(one.form in ROUTES[family] for one in self.segments)
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

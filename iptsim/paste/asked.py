@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from iptsim.addresses import address_text, is_loopback
+from iptsim.addresses import address_text, is_loopback, parse_address
 from iptsim.extensions.values import Network
+from iptsim.host import fib
 from iptsim.host.address_regions import every_public_address
 from iptsim.host.containers import Subnet
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
+from iptsim.host.pasted import ROUTES
 from iptsim.host.pasted_services import OwnLoopback, UnresolvedName
 from iptsim.languages import message
 from iptsim.paste.addresses import is_localhost
@@ -38,6 +40,7 @@ def asked(
 
     Each comes with the error of the connection, "" if it is not shown.
     """
+    lists_routes = any(one.form in ROUTES[4] for one in reading.segments)
     for ask in reading.asks(failed=failed):
         fields, sender = _with_containers(host, ask.fields), {}
         by_name = fields["to"] == OF_HOST and ask.container is not None
@@ -64,6 +67,8 @@ def asked(
             if (service := _only_service(host, to, listed)) is not None:
                 yield {**fields, **sender, **service}, ask.error
             continue
+        if ask.seen_on and lists_routes and not sender:
+            sender = _arriving(host, fields, ask.seen_on)
         if (
             not failed
             or to in host.containers
@@ -71,6 +76,27 @@ def asked(
             or ADDRESS.fullmatch(to)
         ):
             yield {**fields, **sender}, ask.error
+
+
+def _arriving(host: Host, fields: dict[str, Any], name: str) -> dict[str, str]:
+    """Return that a packet arrives on an interface on which it was seen, if the route to its sender leads elsewhere.
+
+    {} if it may leave there, or if one of its addresses is not known.
+    """
+    namespace = host.namespace
+    try:
+        (family, source), (_, target) = (
+            parse_address(str(fields.get("from"))),
+            parse_address(str(fields["to"])),
+        )
+    except ValueError:
+        return {}
+    if name not in namespace.interfaces or "in" in fields or host.owner_of(family, source) is not None:
+        return {}
+    leaves = (
+        not namespace.has_address(family, target) and fib.lookup(namespace, family, target).device == name
+    )
+    return {} if leaves or fib.lookup(namespace, family, source).device == name else {"in": name}
 
 
 def _with_containers(host: Host, fields: dict[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,7 @@ _BETWEEN = re.compile(
     r"|\bbetween (?:[\w']+ ){0,3}?(?:containers|pods)\b|容器(?:之間|彼此|互相|间)",
     re.IGNORECASE,
 )
+_PORTS = re.compile(r"\bports? (\d{1,5})\b|[\w.]:(\d{1,5})\b", re.IGNORECASE)
 #: Characters of a line that are searched.
 _LONGEST = 1000
 
@@ -134,6 +135,7 @@ def complaint(texts: Mapping[str, Sequence[Line]], said: Iterable[Lines], *, fai
         forwarded=_FORWARDED.search(words) is not None,
         senders=frozenset({*senders, "containers"} if between else senders),
         between=between,
+        ports=frozenset(int(one) for pair in _PORTS.findall(words) for one in pair if one),
     )
 
 

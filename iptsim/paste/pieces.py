@@ -201,6 +201,7 @@ class Ask:
             another machine (:data:`iptsim.paste.where_typed.ELSEWHERE`).
         error: how the connection failed: "refused", "timeout", "unreachable"; "" if that is not shown.
         composed: Compose names the container by its service: it is on a network of its project.
+        seen_on: the interface on which it was seen, coming in or going out; "" if that is not shown.
     """
 
     fields: dict[str, Any]
@@ -208,6 +209,7 @@ class Ask:
     container: str | None = None
     error: str = ""
     composed: bool = False
+    seen_on: str = ""
 
 
 @dataclass(slots=True)

@@ -80,3 +80,72 @@ def test_a_program_that_listens_on_localhost_in_its_container(tmp_path: Path) ->
     found, cause = lint(tmp_path, text)
     assert "Port 8080 is bound to other addresses only: 127.0.0.1." in cause
     assert "docker exec web ss -tlnp" in found["nothing-listens"]
+
+
+@pytest.mark.parametrize(
+    ("address", "options", "found"),
+    [("127.0.0.1", "", True), ("0.0.0.0", "", False), ("127.0.0.1", " | grep LISTEN", False)],
+)
+def test_a_published_port_of_a_program_on_localhost(
+    tmp_path: Path, address: str, options: str, found: bool
+) -> None:
+    """Without a question, too: nothing can reach such a port."""
+    sockets = f"$ docker exec web ss -tln{options}\n" + HEADING + APP.format(address=address) + SSH
+    codes, _ = lint(tmp_path, f"$ docker run -d --name web -p 80:8080 app\n{sockets}")
+    assert ("published-unheard" in codes) is found
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("From another machine I cannot open port 8081 of the server.", True),
+        (
+            "From another machine I cannot open port 8080 of the server.",
+            False,
+        ),  # it is published on all addresses
+    ],
+)
+def test_a_port_published_on_localhost_that_somebody_asks_for(tmp_path: Path, said: str, found: bool) -> None:
+    text = f"$ docker run -d --name web -p 8080:80 -p 127.0.0.1:8081:81 app\n\n{said}\n"
+    assert ("published-on-loopback" in lint(tmp_path, text)[0]) is found
+
+
+UPLINKS = """\
+$ ip addr
+1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 state UNKNOWN
+    inet 127.0.0.1/8 scope host lo
+2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP
+    inet 192.0.2.10/24 scope global eth0
+3: eth1: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP
+    inet 10.9.0.2/24 scope global eth1
+$ ip route
+default via 192.0.2.1 dev eth0
+192.0.2.0/24 dev eth0 proto kernel scope link src 192.0.2.10
+10.9.0.0/24 dev eth1 proto kernel scope link src 10.9.0.2
+$ sysctl net.ipv4.conf.eth1.rp_filter
+net.ipv4.conf.eth1.rp_filter = {value}
+$ sudo iptables -S
+-P INPUT ACCEPT
+-P FORWARD ACCEPT
+-P OUTPUT ACCEPT
+"""
+SEEN = "$ sudo tcpdump -ni eth1\n12:00:01.000001 IP {sender}.51000 > {to}.443: Flags [S], seq 1, win 64240, length 0\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "found"),
+    [
+        (1, SEEN.format(sender="198.51.100.7", to="10.9.0.2"), True),
+        (2, SEEN.format(sender="198.51.100.7", to="10.9.0.2"), False),
+        (1, SEEN.format(sender="10.9.0.7", to="10.9.0.2"), False),
+        (1, SEEN.format(sender="198.51.100.7", to="10.9.0.7"), False),  # it leaves there
+        (1, "10.20.0.5 cannot reach port 443 of 10.9.0.2. The packets come in on eth1.\n", True),
+        (1, "10.20.0.5 cannot reach port 443 of 10.9.0.2.\n", False),
+    ],
+)
+def test_a_packet_seen_on_an_interface_that_rp_filter_drops(
+    tmp_path: Path, value: int, text: str, found: bool
+) -> None:
+    """With rp_filter=1 the route back must leave by the interface on which the packet arrives (ip-sysctl.rst)."""
+    _, cause = lint(tmp_path, UPLINKS.format(value=value) + text)
+    assert ("The kernel drops it (rp_filter)" in cause) is found

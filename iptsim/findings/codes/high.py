@@ -62,6 +62,10 @@ KINDS: dict[str, Kind] = {
         message("In a pasted text: a connection failed that the rules allow, but nothing listens there."),
         observed=True,
     ),
+    "published-unheard": high(
+        message("A port is published, but the program in the container listens on 127.0.0.1 only."),
+        observed=True,
+    ),
     "icc-off-not-enforced": high(
         message("icc is off, but iptables does not see the traffic between containers of a bridge."),
         explains="access",

@@ -25,6 +25,7 @@ _ERROR = re.compile(r": ICMP6?,? .*(?:unreachable|exceeded|prohibited|redirect)"
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the packets that start at a line, or None."""
+    seen_on = (command.option("-i", "--interface") or "") if command is not None else ""
     asked: list[Ask] = []
     errors: list[Ask] = []
     end, form = at, ""
@@ -33,7 +34,9 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         if found is None:
             break
         form, fields = found
-        (errors if _ERROR.search(lines[end].text) else asked).append(Ask(fields, lines[end].number))
+        (errors if _ERROR.search(lines[end].text) else asked).append(
+            Ask(fields, lines[end].number, seen_on=seen_on)
+        )
         end += 1
     if not form:
         return None

@@ -58,6 +58,12 @@ _VISITED = re.compile(
 _ELSEWHERE = re.compile(r"\b(?:container|pod|inside|exec|another|other|from|vm|remote)\b", re.IGNORECASE)
 #: Characters that sentences of people have at most.
 _LONGEST = 1000
+#: That packets come in by an interface, in such a sentence or in one of this many lines.
+_ARRIVES = re.compile(
+    r"\b(?:arriv\w*|com(?:es?|ing) in|incoming|received|enters?|entering) (?:on|by|via|through|at|from) "
+    r"(?:(?:the )?interface )?(?P<name>[a-z][\w.@-]*\d)\b"
+)
+_SAID_NEAR = 3
 #: An error that the sentence quotes, or a remark without an address.
 _ASIDE = re.compile(rf'"{IN_QUOTES}"' + r"|\((?!\s*[0-9a-fA-F]*[.:][0-9a-fA-F.:]+)[^()]*\)")
 
@@ -77,9 +83,16 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             break
         for sentence in _SENTENCES.split(whole):
             if (ask := _question(sentence)) is not None:
-                return Segment(
-                    FORM, FORM, at, last, [replace(ask, fields={**ask.fields}, line=lines[at].number)]
+                seen = _ARRIVES.search(
+                    " ".join(line.text[:_LONGEST] for line in lines[at : last + _SAID_NEAR])
                 )
+                ask = replace(
+                    ask,
+                    fields={**ask.fields},
+                    line=lines[at].number,
+                    seen_on=seen["name"] if seen is not None else "",
+                )
+                return Segment(FORM, FORM, at, last, [ask])
             if (page := _page(sentence)) is not None:
                 return Segment(FORM, FORM, at, last, [Ask(page, lines[at].number)])
     return None
