@@ -23,12 +23,13 @@ from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError, marked_line, printable
 from iptsim.host import fib
 from iptsim.host.model import Host
-from iptsim.host.namespace import BRIDGE_NF
+from iptsim.host.namespace import BRIDGE_NF, interface_parameter, parameter_name
 from iptsim.host.unknown_parameters import USUAL
 from iptsim.languages import message, text_of
 from iptsim.suggestions import slip_of
 
 _SYSCTL = re.compile(r"[\w./-]+")
+_OF_INTERFACE = re.compile(r"net\.ipv(?P<version>[46])\.conf\.(?P<interface>.+)\.(?P<name>[^.]+)")
 #: The value of a kernel parameter that is a number, or several of them.
 _NUMBERS = re.compile(r"-?\d+(\s+-?\d+)*", re.ASCII)
 
@@ -147,12 +148,18 @@ def _sysctl(host: Host, value: str, family: Family) -> Host:
     name, equals, text = value.partition("=")
     if not equals or not _SYSCTL.fullmatch(name.strip()):
         raise ValueError(message("expected NAME=VALUE, such as net.ipv4.ip_forward=0"))
-    name, text = name.strip(), text.strip()
+    name, text = parameter_name(name.strip()), text.strip()
+    if (of_interface := _OF_INTERFACE.fullmatch(name)) is not None:
+        near = interface_parameter(
+            int(of_interface["version"]), of_interface["interface"], of_interface["name"]
+        )
+        if near != name:
+            raise ValueError(message("unknown kernel parameter; did you mean {near}?", near=near))
     known = {*USUAL, *host.namespace.sysctls}
     near = slip_of(name, sorted(known)) if name not in known else ""
     # interfaces may have similar names
     different = set(name.split(".")) - set(near.split("."))
-    if near and different.isdisjoint(host.namespace.interfaces):
+    if near and different.isdisjoint(one.replace(".", "/") for one in host.namespace.interfaces):
         raise ValueError(message("unknown kernel parameter; did you mean {near}?", near=near))
     present = host.namespace.sysctl(name, "0")
     if _NUMBERS.fullmatch(present) and not _NUMBERS.fullmatch(text):

@@ -17,7 +17,15 @@ from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetw
 from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
-from iptsim.host.namespace import BRIDGE_NF, Interface, InterfaceAddress, Namespace, Route, prefix_mask
+from iptsim.host.namespace import (
+    BRIDGE_NF,
+    Interface,
+    InterfaceAddress,
+    Namespace,
+    Route,
+    interface_parameter,
+    prefix_mask,
+)
 from iptsim.paste.docker_nft import with_docker
 
 
@@ -254,8 +262,8 @@ class _Rebuilding:
         before, after = self.before, self.after
         if after.proxy != before.proxy:
             for network in after.networks:
-                name = network.bridge.replace(".", "/")
-                self.sysctls[f"net.ipv4.conf.{name}.route_localnet"] = str(int(not after.proxy))
+                name = interface_parameter(4, network.bridge, "route_localnet")
+                self.sysctls[name] = str(int(not after.proxy))
         forward = after.daemon.ip_forward is not False
         if forward != (before.daemon.ip_forward is not False):
             self.sysctls["net.ipv4.ip_forward"] = str(int(forward))

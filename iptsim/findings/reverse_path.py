@@ -14,6 +14,7 @@ from iptsim.addresses import address_text
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import SOME_PORT, Scene
+from iptsim.host.namespace import interface_parameter
 from iptsim.languages import Message, message
 from iptsim.passages import shell
 
@@ -60,7 +61,7 @@ def _finding(
 ) -> Finding:
     name, address = arrival
     sysctls = scene.host.namespace.sysctls
-    settings = [f"net.ipv4.conf.{place}.rp_filter" for place in ("all", name)]
+    settings = [interface_parameter(4, place, "rp_filter") for place in ("all", name)]
     command = f"sysctl -w {settings[1]}=2"
     return Finding(
         "reverse-path-drops",

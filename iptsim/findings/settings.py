@@ -13,6 +13,7 @@ from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.port_forwards import forwards
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
+from iptsim.host.namespace import interface_parameter
 from iptsim.languages import message
 from iptsim.passages import shell
 
@@ -95,7 +96,7 @@ def localnet_routed(scene: Scene) -> Iterator[Finding]:
     neighbour, outside = scene.neighbour(4), scene.outside_interface(4)
     if 4 not in scene.families or neighbour is None or outside is None:
         return
-    names = [f"net.ipv4.conf.{name}.route_localnet" for name in ("all", outside.name)]
+    names = [interface_parameter(4, name, "route_localnet") for name in ("all", outside.name)]
     on = [name for name in names if scene.host.namespace.sysctls.get(name) == "1"]
     if not on:
         return

@@ -21,6 +21,7 @@ from iptsim.extensions.constraints import named
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.address_regions import sources_behind, unicast_addresses
+from iptsim.host.namespace import interface_parameter
 from iptsim.languages import Message, message
 from iptsim.passages import shell
 from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP
@@ -223,7 +224,7 @@ def _unchecked(scene: Scene, family: Family, found: _Spoofed) -> Finding:
 def _evidence(scene: Scene, family: Family, found: _Spoofed) -> tuple[Evidence, ...]:
     steps = found.shown.trace.legs[0].steps
     rules = [of_rule(step.rule) for step in steps if step.rule is not None and step.verdict == "ACCEPT"]
-    name = f"net.ipv4.conf.{found.interface}.rp_filter"
+    name = interface_parameter(4, found.interface, "rp_filter")
     value = scene.host.namespace.sysctls.get(name)
     settings = [Evidence("sysctl.txt", f"{name} = {value}")] if family == 4 and value is not None else []
     return (*rules, *settings) or (
@@ -232,7 +233,7 @@ def _evidence(scene: Scene, family: Family, found: _Spoofed) -> tuple[Evidence, 
 
 
 def _commands(interface: str) -> tuple[str, ...]:
-    return (f"sysctl -w net.ipv4.conf.{interface}.rp_filter=1",)
+    return (f"sysctl -w {interface_parameter(4, interface, 'rp_filter')}=1",)
 
 
 def _remedy(family: Family, interface: str) -> Message:

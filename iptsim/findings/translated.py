@@ -29,6 +29,7 @@ from iptsim.findings.finding import (
 from iptsim.findings.port_forwards import Forward, forwards
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
+from iptsim.host.namespace import interface_parameter
 from iptsim.languages import message
 from iptsim.netfilter.steps import Step
 from iptsim.owners.chain_owners import chain_owners
@@ -67,7 +68,7 @@ def leads_to_loopback(scene: Scene, rule: Rule, address: int) -> Iterator[Findin
         return
     step = next(one for one in shown.trace.legs[0].steps if one.rule is rule)
     interface = step.interfaces[0] or "all"
-    sysctl = f"net.ipv4.conf.{interface}.route_localnet"
+    sysctl = interface_parameter(4, interface, "route_localnet")
     sysctls = scene.host.namespace.sysctls
     known = [name for name in (sysctl, "net.ipv4.conf.all.route_localnet") if name in sysctls]
     command = f"sysctl -w {sysctl}=1"

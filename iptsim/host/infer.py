@@ -18,7 +18,14 @@ from iptsim.host.evidence import Evidence
 from iptsim.host.inferred_interfaces import infer_interfaces, own_in
 from iptsim.host.members import Member, Prefix
 from iptsim.host.model import Host
-from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, RoutingRule, prefix_mask
+from iptsim.host.namespace import (
+    Interface,
+    InterfaceAddress,
+    Namespace,
+    RoutingRule,
+    interface_parameter,
+    prefix_mask,
+)
 from iptsim.host.routing_policy import DEFAULT_RULES
 from iptsim.host.routing_tables import hops
 from iptsim.host.unknown_parameters import assume_parameters
@@ -421,7 +428,7 @@ def _without_proxy(host: Host, known: Collection[str]) -> None:
                 interfaces[port.name] = port.model_copy(update={"hairpin": True})
             network = host.networks.get(endpoint.network)
             if network is not None and network.bridge and "sysctl.txt" not in known:
-                host.namespace.sysctls[f"net.ipv4.conf.{network.bridge}.route_localnet"] = "1"
+                host.namespace.sysctls[interface_parameter(4, network.bridge, "route_localnet")] = "1"
 
 
 def _docker(host: Host, evidence: Evidence) -> None:

@@ -32,6 +32,7 @@ from iptsim.host.namespace import (
     RoutingRule,
     RuleAction,
     check_prefix_length,
+    parameter_name,
 )
 from iptsim.languages import message
 from iptsim.protocols import PROTOCOLS
@@ -332,7 +333,7 @@ def sysctls(text: str) -> dict[str, str]:
     pairs = (
         line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("sysctl:")
     )
-    found = {name.strip(): value.strip() for name, _, value in pairs}
+    found = {parameter_name(name.strip()): value.strip() for name, _, value in pairs}
     if _SAME_AS_IP_FORWARD in found:
         found.setdefault("net.ipv4.ip_forward", found[_SAME_AS_IP_FORWARD])
     return found

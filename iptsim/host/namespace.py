@@ -97,6 +97,25 @@ BRIDGE_NF: dict[Family, str] = {
 }
 
 
+def interface_parameter(family: int, interface: str, name: str) -> str:
+    """Return the name of an interface's kernel parameter, in which sysctl writes a dot of the interface as a slash.
+
+    >>> interface_parameter(4, "eth0.100", "rp_filter")
+    'net.ipv4.conf.eth0/100.rp_filter'
+    """
+    return f"net.{'ipv4' if family == 4 else 'ipv6'}.conf.{interface.replace('.', '/')}.{name}"
+
+
+def parameter_name(text: str) -> str:
+    """Return the name of a kernel parameter with dots; sysctl also accepts that of the file, with slashes.
+
+    >>> parameter_name("net/ipv4/conf/eth0.100/rp_filter"), parameter_name("net.ipv4.conf.eth0/100.rp_filter")
+    ('net.ipv4.conf.eth0/100.rp_filter', 'net.ipv4.conf.eth0/100.rp_filter')
+    """
+    separators = [one for one in text if one in "./"]
+    return text.translate(str.maketrans("./", "/.")) if separators[:1] == ["/"] else text
+
+
 class Prefixed(Frozen):
     """A value that contains an address prefix."""
 
@@ -382,12 +401,8 @@ class Namespace:
             return default
 
     def interface_sysctl(self, family: int, interface: str, name: str, default: int = 0) -> int:
-        """Return an interface's parameter: net.ipv4.conf.INTERFACE.NAME (net.ipv6 for family 6).
-
-        sysctl writes a dot in an interface's name as a slash.
-        """
-        version = "ipv4" if family == 4 else "ipv6"
-        return self.sysctl_number(f"net.{version}.conf.{interface.replace('.', '/')}.{name}", default)
+        """Return an interface's parameter: net.ipv4.conf.INTERFACE.NAME (net.ipv6 for family 6)."""
+        return self.sysctl_number(interface_parameter(family, interface, name), default)
 
     def greater_sysctl(self, interface: str, name: str, default: int = 0) -> int:
         """Return an IPv4 parameter of which that of an interface or that of all counts, the greater one.

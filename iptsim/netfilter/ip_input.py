@@ -8,7 +8,7 @@ from __future__ import annotations
 from iptsim.addresses import Family, address_text, is_multicast
 from iptsim.extensions.context import Context
 from iptsim.host import fib
-from iptsim.host.namespace import Interface
+from iptsim.host.namespace import Interface, interface_parameter
 from iptsim.host.routing_policy import own_rules
 from iptsim.languages import message
 from iptsim.netfilter import bridge_input, hooks
@@ -176,7 +176,7 @@ def refused_before_rules(kernel: Kernel, context: Context) -> Outcome | None:
     if packet.family == 4:
         return None
     if interface is not None and kernel.namespace.interface_sysctl(6, interface, "disable_ipv6") != 0:
-        sysctl = f"net.ipv6.conf.{interface.replace('.', '/')}.disable_ipv6"
+        sysctl = interface_parameter(6, interface, "disable_ipv6")
         note = message(
             "the kernel drops it: IPv6 is disabled on {interface} ({sysctl} is 1)",
             interface=interface,

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from iptsim.addresses import is_multicast
 from iptsim.host import fib
-from iptsim.host.namespace import REFUSING, Namespace
+from iptsim.host.namespace import REFUSING, Namespace, interface_parameter
 from iptsim.host.routing_policy import conditions, names_no_table_of_its_own
 from iptsim.host.routing_tables import routes_of
 from iptsim.languages import Text, message
@@ -138,7 +138,7 @@ def _does_not_route(namespace: Namespace, interface: str) -> Decision:
         message(
             "the host does not route packets from {interface}: {sysctl} is 0",
             interface=interface,
-            sysctl=f"net.ipv4.conf.{interface.replace('.', '/')}.forwarding",
+            sysctl=interface_parameter(4, interface, "forwarding"),
         ),
     )
 

@@ -268,6 +268,12 @@ def test_rules_by_hand_of_the_other_family() -> None:
     assert verdicts(answer) == ("ACCEPT", "DROP")
 
 
+@pytest.mark.parametrize("name", ["net.ipv4.conf.eth0/100.rp_filter", "net/ipv4/conf/eth0.100/rp_filter"])
+def test_parameters_of_a_vlan_interface_are_set_as_sysctl_names_them(name: str) -> None:
+    changed = change_host(host("docker-28.5/icc-on"), [("sysctl", f"{name}=2")])
+    assert changed.namespace.interface_sysctl(4, "eth0.100", "rp_filter") == 2
+
+
 def test_policies_and_kernel_parameters() -> None:
     given = host("docker-28.5/icc-on")
     assert ask(change_host(given, [("policy", "INPUT=DROP")]), "client", "host") == "DROP"
@@ -310,6 +316,8 @@ def test_a_bare_dump_can_be_changed() -> None:
         (("delete", "FORWARD"), "expected a chain and a rule number"),
         (("sysctl", "net.ipv4.ip_forward"), "expected NAME=VALUE"),
         (("sysctl", "net.ipv4.ip_forward=yes"), "net.ipv4.ip_forward must be a number, not 'yes'"),
+        # sysctl: cannot stat /proc/sys/net/ipv4/conf/eth0/100/rp_filter
+        (("sysctl", "net.ipv4.conf.eth0.100.rp_filter=1"), "did you mean net.ipv4.conf.eth0/100.rp_filter?"),
         (("engine", "19.03"), "the rules of Docker '19.03' are unknown; give a version from 20.10 to 29"),
     ],
 )

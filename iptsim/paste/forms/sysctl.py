@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from iptsim.host.namespace import parameter_name
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
 from iptsim.paste.prompts import Command
@@ -42,10 +43,10 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     if command is not None and command.program == "cat" and (file := _FILE.search(command.text)):
         if not re.fullmatch(r"\s*-?\d+\s*", lines[at].text):
             return None
-        found[file[1].replace("/", ".")] = lines[at].text.strip()
+        found[parameter_name(file[1])] = lines[at].text.strip()
     while at < len(lines):
         if assigned := _assigned(lines[at].text):
-            found[assigned[0].replace("/", ".")] = assigned[1]
+            found[parameter_name(assigned[0])] = assigned[1]
         elif warning := _WARNING.match(lines[at].text):
             off.append(_OFF[warning["off"]])
         else:
@@ -64,7 +65,7 @@ def parameter_of(text: str) -> str:
     ('net.ipv4.ip_forward', 'net.ipv4.ip_forward')
     """
     if assigned := _assigned(text):
-        return assigned[0].replace("/", ".")
+        return parameter_name(assigned[0])
     warning = _WARNING.match(text)
     return _OFF[warning["off"]] if warning else ""
 
