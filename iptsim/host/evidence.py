@@ -93,6 +93,8 @@ class Evidence:
         #: addresses that rules expect behind the external interface
         self._leaves_outside: set[Member] = set()
         self.lan: list[Prefix] = []
+        #: interfaces that rules of FORWARD name
+        self._forwarding: set[str] = set()
         #: bridges by which packets leave whose source rules translate, with the subnets that these name
         self._left_by: dict[str, list[Prefix]] = {}
         #: nat chains for packets that leave by an interface
@@ -265,8 +267,11 @@ class Evidence:
 
     @property
     def perhaps_outside(self) -> str | None:
-        """Name of the only interface that is the external one if no other is, by its name; None for none or several."""
-        inner = {*self.subnets, *self.links, *self.tunnels}
+        """Name of the only interface that is the external one if no other is, by its name; None for none or several.
+
+        An interface that rules of FORWARD name may as well lead to a network behind a router.
+        """
+        inner = {*self.subnets, *self.links, *self.tunnels, *self._forwarding}
         names = [name for name in self.interfaces if _PERHAPS_OUTSIDE.fullmatch(name) and name not in inner]
         return names[0] if len(names) == 1 else None
 
@@ -304,6 +309,8 @@ class Evidence:
         for one in (parameters.in_interface, parameters.out_interface):
             if one and not one.endswith("+"):
                 self.interfaces[one] = None
+                if rule.chain == "FORWARD":
+                    self._forwarding.add(one)
                 if any(_DOCKER_CHAIN.fullmatch(chain) for chain in (rule.chain, target)):
                     self.ruled_by_docker.add(one)
         name = parameters.out_interface

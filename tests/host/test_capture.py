@@ -313,6 +313,15 @@ def test_the_names_of_external_interfaces(names: list[str], outside: str, tmp_pa
     assert told in map(str, load_host(tmp_path / "rules").assumptions)
 
 
+def test_a_vlan_of_a_router_may_lead_to_any_network(tmp_path: Path) -> None:
+    (tmp_path / "rules").write_text(
+        "*filter\n:INPUT DROP\n:FORWARD DROP\n-A INPUT -i eth1.96 -j ACCEPT\n"
+        "-A FORWARD -o eth1.96 -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+    )
+    host = load_host(tmp_path / "rules")
+    assert any("The host reaches the outside through eth0 " in one for one in map(str, host.assumptions))
+
+
 def test_a_port_forward_from_the_bridge_that_is_the_uplink(tmp_path: Path) -> None:
     (tmp_path / "rules").write_text(
         "*nat\n-A PREROUTING -i vmbr0 -p tcp -m tcp --dport 8443 -j DNAT --to-destination 10.10.10.5:443\n"
