@@ -31,7 +31,7 @@ from iptsim.host.members import (
 )
 from iptsim.host.nft_chains import NftRuleset
 from iptsim.host.nft_rulesets import ruleset_of
-from iptsim.host.own_addresses import own_addresses
+from iptsim.host.own_addresses import own_addresses, trusted_interfaces
 
 _KUBERNETES = re.compile(r"KUBE-|cali-|CNI-")
 #: Chains that dockerd creates.
@@ -92,6 +92,8 @@ class Evidence:
         self._forwards_from: dict[str | None, list[Rule]] = {}
         #: addresses that rules expect behind the external interface
         self._leaves_outside: set[Member] = set()
+        #: interfaces from which INPUT accepts everything, but not from others
+        self._trusted: set[str] = set()
         self.lan: list[Prefix] = []
         #: interfaces that rules of FORWARD name
         self._forwarding: set[str] = set()
@@ -115,6 +117,7 @@ class Evidence:
                 if tells:
                     self._look(rule)
             self._translating_chains(ruleset)
+            self._trusted |= set(trusted_interfaces(ruleset))
             for own in own_addresses(ruleset):
                 # a rule of INPUT for the target of a port forward is a mistake
                 if own.sure or own.member not in self.members:
@@ -143,9 +146,13 @@ class Evidence:
 
         Proxmox: -A POSTROUTING -s 10.10.10.0/24 -o vmbr0 -j MASQUERADE.
         """
-        for name, prefixes in self._left_by.items() if self.outside is None else ():
-            inside = self._weak.get(name, [])
-            if name in self.subnets or self.is_dockers(name) or (inside and not {*prefixes} - {*inside}):
+        if self.outside is not None:
+            return
+        named = [name for name in self.interfaces if _PERHAPS_OUTSIDE.fullmatch(name)]
+        for name in sorted(self._left_by, key=lambda one: (one not in self._forwards_from, one not in named)):
+            prefixes, inside = self._left_by[name], self._weak.get(name, [])
+            is_inner = name in self.subnets or name in self._trusted or self.is_dockers(name)
+            if is_inner or (named and name not in named) or (inside and not {*prefixes} - {*inside}):
                 continue
             self._translated[name] = None
             self._hidden += prefixes
@@ -163,6 +170,7 @@ class Evidence:
             if name not in self.links
             and name not in self.subnets
             and name not in outside
+            and not self._left_by.get(name)
             and (self._translated or not _OUTSIDE.fullmatch(name))
             and not self.is_dockers(name)
         ]
@@ -260,8 +268,12 @@ class Evidence:
 
     @property
     def outside(self) -> str | None:
-        """Name of the external interface: rules translate packets leaving there, or it has a conventional name."""
-        fitting = [name for name in self.interfaces if _OUTSIDE.fullmatch(name)]
+        """Name of the external interface: rules translate packets leaving there, or it has a conventional name.
+
+        Of several such names, those from which INPUT accepts everything are those of a LAN.
+        """
+        usual = [name for name in self.interfaces if _OUTSIDE.fullmatch(name)]
+        fitting = [name for name in usual if name not in self._trusted] or usual
         named = "eth0" if "eth0" in fitting else next(iter(fitting), None)
         return next((name for name in self._translated if name not in self.subnets), named)
 
@@ -271,7 +283,7 @@ class Evidence:
 
         An interface that rules of FORWARD name may as well lead to a network behind a router.
         """
-        inner = {*self.subnets, *self.links, *self.tunnels, *self._forwarding}
+        inner = {*self.subnets, *self.links, *self.tunnels, *self._forwarding, *self._trusted}
         names = [name for name in self.interfaces if _PERHAPS_OUTSIDE.fullmatch(name) and name not in inner]
         return names[0] if len(names) == 1 else None
 

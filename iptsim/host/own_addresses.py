@@ -1,4 +1,4 @@
-"""Addresses that the rules of INPUT and OUTPUT show to be the host's own."""
+"""Addresses that the rules of INPUT and OUTPUT show to be the host's own, and interfaces that INPUT trusts."""
 
 from __future__ import annotations
 
@@ -30,6 +30,24 @@ def own_addresses(ruleset: Ruleset) -> Iterator[OwnAddress]:
     for prefix, sure in found:
         if prefix not in banned:
             yield OwnAddress(Member(prefix.family, prefix.address), sure)
+
+
+def trusted_interfaces(ruleset: Ruleset) -> Iterator[str]:
+    """Yield the interfaces from which INPUT accepts everything, if it blocks some of what arrives on others.
+
+    -P INPUT DROP; -A INPUT -i br0 -j ACCEPT: a LAN, as no rule would be needed if all packets arrived there.
+    """
+    chain = ruleset.chain("filter", "INPUT")
+    rules = chain.rules if chain is not None else ()
+    if chain is None or not (chain.policy in BLOCKING or any(rule.target_name in BLOCKING for rule in rules)):
+        return
+    for rule in rules:
+        parameters = rule.parameters
+        named = parameters.in_interface
+        if named is None or rule.target_name != "ACCEPT" or rule.matches or parameters.negated:
+            continue
+        if (parameters.source, parameters.destination, parameters.protocol) == (None, None, None):
+            yield named
 
 
 def _named_as_own(ruleset: Ruleset) -> Iterator[tuple[Prefix, bool]]:

@@ -322,6 +322,32 @@ def test_a_vlan_of_a_router_may_lead_to_any_network(tmp_path: Path) -> None:
     assert any("The host reaches the outside through eth0 " in one for one in map(str, host.assumptions))
 
 
+@pytest.mark.parametrize(
+    ("masquerading", "accepting", "outside"),
+    [
+        # a VPN's clients get the router's address in the LAN, and the internet is behind a VLAN
+        ("-s 10.8.0.0/24 -o br0 -j MASQUERADE", "-i vlan2 -p udp -m udp --dport 1194 -j ACCEPT", "vlan2"),
+        ("-s 10.8.0.0/24 -o br0 -j MASQUERADE", "-i br0 -j ACCEPT", "eth0"),
+        ("-o vmbr0 -j MASQUERADE", "-i em2 -j ACCEPT\n-A INPUT -i em1 -p tcp -j ACCEPT", "em1"),
+        ("-o tun0 -j MASQUERADE", "-i vlan10 -j ACCEPT", "tun0"),
+        ("-s 10.0.1.0/24 -o vmbr1 -j MASQUERADE\n-A POSTROUTING -o vmbr0 -j MASQUERADE", "-p tcp", "vmbr0"),
+        (
+            "-s 10.0.1.0/24 -o br1 -j MASQUERADE\n-A POSTROUTING -s 10.0.2.0/24 -o br2 -j MASQUERADE\n"
+            "-A PREROUTING -i br2 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.2.5",
+            "-p tcp",
+            "br2",
+        ),
+    ],
+)
+def test_an_interface_from_which_input_accepts_everything_leads_to_a_lan(
+    masquerading: str, accepting: str, outside: str, tmp_path: Path
+) -> None:
+    nat = f"*nat\n-A POSTROUTING {masquerading}\nCOMMIT\n"
+    (tmp_path / "rules").write_text(f"{nat}*filter\n:INPUT DROP\n-A INPUT {accepting}\nCOMMIT\n")
+    told = f"The host reaches the outside through {outside} and has the address 192.0.2.10/24 there."
+    assert told in map(str, load_host(tmp_path / "rules").assumptions)
+
+
 def test_a_port_forward_from_the_bridge_that_is_the_uplink(tmp_path: Path) -> None:
     (tmp_path / "rules").write_text(
         "*nat\n-A PREROUTING -i vmbr0 -p tcp -m tcp --dport 8443 -j DNAT --to-destination 10.10.10.5:443\n"
