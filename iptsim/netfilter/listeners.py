@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from iptsim.addresses import is_loopback
 from iptsim.host.model import Host
 from iptsim.host.namespace import Listener, Namespace
 from iptsim.host.sockets import find_listener
@@ -62,7 +63,21 @@ def listener_at(host: Host, leg: Leg, delivered: Delivery) -> tuple[bool | None,
     )
     if isinstance(found, Listener):
         return True, found.program
-    return found if packet.proto in namespace.listed else None, ""
+    if packet.proto not in namespace.listed or (host.inferred and _may_have_address(namespace, delivered)):
+        return None, ""
+    return found, ""
+
+
+def _may_have_address(namespace: Namespace, delivered: Delivery) -> bool:
+    """Return whether a program listens on the port at an address of no known interface: it may be the one asked for."""
+    packet = delivered.packet
+    return any(
+        one.address is not None
+        and not is_loopback(max(one.families), one.address)
+        and namespace.interface_of(max(one.families), one.address) is None
+        for one in namespace.listeners
+        if (one.proto, one.port) == (packet.proto, packet.dport) and one.families.get(packet.family)
+    )
 
 
 def namespace_at(host: Host, delivered: Delivery) -> Namespace:

@@ -44,6 +44,12 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _HEADING_FAR = 3
+#: A heading that says that what follows is of a container or of another machine: "Sockets inside the container:".
+_OF_ANOTHER = re.compile(
+    r".*\b(?:in|inside|from|on|of)\s+(?:(?:the|my|a|another|other)\s+)*(?:[\w.-]+\s+)?(?:container|pod|jail|guest|client)"
+    r"(?:\s+[\w.-]+)?\W*:\W*",
+    re.IGNORECASE,
+)
 #: The names that Docker gives to the interfaces of containers.
 _INSIDE = re.compile(r"eth[0-9]+")
 #: A prompt in a home directory, where shells of people begin, but hardly any in containers; and one of Windows.
@@ -285,7 +291,8 @@ def check_one_machine(lines: list[Line], segments: list[Segment]) -> None:
 def on_other_machines(lines: list[Line], segments: list[Segment]) -> list[Segment]:
     """Return the lists of sockets of other machines than that of the rules, as prompts or headings name them.
 
-    Below a heading that names a machine, sockets are those of the rules only if these are of that machine, too.
+    Below a heading that names a machine, sockets are those of the rules only if these are of that machine, too; below
+    one that names a container, only if no rules are printed elsewhere.
     """
     rules = [one for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]
     machines = {name for one in rules if (name := _machine_of(lines, one.first)) is not None}
@@ -294,9 +301,10 @@ def on_other_machines(lines: list[Line], segments: list[Segment]) -> list[Segmen
         if not any(isinstance(piece, Sockets) for piece in one.pieces):
             continue
         machine = _machine_of(lines, one.first)
-        prompt = prompt_of(lines[one.first].text)
-        named = machine is not None and (bool(machines) or (bool(rules) and prompt is None))
-        if (named and machine not in machines) or typed_elsewhere(lines, one.first):
+        prompt = prompt_of(lines[one.first].text) or ""
+        named = machine is not None and (bool(machines) or (bool(rules) and "@" not in prompt))
+        inside = _OF_ANOTHER.fullmatch(_text_above(lines, one.first)) is not None and bool(rules)
+        if (named and machine not in machines) or inside or typed_elsewhere(lines, one.first):
             found.append(one)
     return found
 
@@ -306,9 +314,14 @@ def _machine_of(lines: list[Line], at: int) -> str | None:
     prompt = prompt_of(lines[at].text)
     if prompt is not None and "@" in prompt:
         return prompt.partition("@")[2].partition(".")[0].lower()
-    above = (line.text for line in reversed(lines[max(at - _HEADING_FAR, 0) : at]) if not line.is_blank)
-    found = _HEADING.fullmatch(next(above, ""))
+    found = _HEADING.fullmatch(_text_above(lines, at))
     return found[1].lower() if found else None
+
+
+def _text_above(lines: list[Line], at: int) -> str:
+    """Return the line before another one, blank ones aside; "" if it is far above or there is none."""
+    above = (line.text for line in reversed(lines[max(at - _HEADING_FAR, 0) : at]) if not line.is_blank)
+    return next(above, "")
 
 
 def _is_of_a_machine(piece: object) -> bool:

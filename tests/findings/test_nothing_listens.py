@@ -47,7 +47,11 @@ def test_an_open_port_without_a_program(tmp_path: Path, asked: str) -> None:
 
 
 def test_a_program_on_another_address(tmp_path: Path) -> None:
-    found, cause = lint(tmp_path, RULES + SS + APP.format(address="10.0.0.1") + ASKED)
+    addresses = (
+        "$ ip -4 addr\n2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500\n    inet 192.0.2.10/24 scope global eth0\n"
+        "3: wg0: <POINTOPOINT,NOARP,UP,LOWER_UP> mtu 1420\n    inet 10.0.0.1/24 scope global wg0\n\n"
+    )
+    found, cause = lint(tmp_path, addresses + RULES + SS + APP.format(address="10.0.0.1") + ASKED)
     assert "Port 8080 is bound to other addresses only: 10.0.0.1." in cause
     assert found["nothing-listens"].startswith(
         "Let the program listen on 0.0.0.0, which means all addresses, or on "
@@ -58,6 +62,9 @@ def test_a_program_on_another_address(tmp_path: Path) -> None:
     "text",
     [
         RULES + SS + APP.format(address="0.0.0.0") + ASKED,
+        RULES + SS + APP.format(address="10.0.0.1") + ASKED,  # it may be the host's only address
+        RULES + SS + APP.format(address="[::ffff:10.0.0.1]") + ASKED,
+        RULES + SS + "$ systemctl start app\n" + ASKED,
         RULES + "$ ss -tln | grep 22\n" + HEADING + SSH + ASKED,
         RULES + "$ ss -uln\n" + HEADING + SSH.replace("LISTEN", "UNCONN") + ASKED,
         RULES + SS + REFUSED.format(error="Connection timed out"),  # the kernel would have answered

@@ -328,10 +328,16 @@ def test_sockets_of_another_namespace_are_not_those_of_the_host(tmp_path: Path, 
     assert (host.namespace.listeners, host.namespace.listed) == ((), frozenset())
 
 
-def test_sockets_below_the_name_of_another_machine(tmp_path: Path) -> None:
-    host = read(
-        tmp_path, "On the server:\n# iptables -S\n-P INPUT ACCEPT\n\nOn the client:\n# ss -tln", LISTEN
-    )
+@pytest.mark.parametrize(
+    ("heading", "below"),
+    [
+        ("On the server:\n", "On the client:\n"),
+        ("", "On the client:\n"),
+        ("", "And these are the sockets in the nginx container:\n\n```\n"),
+    ],
+)
+def test_sockets_below_the_name_of_another_machine(tmp_path: Path, heading: str, below: str) -> None:
+    host = read(tmp_path, f"{heading}# iptables -S\n-P INPUT ACCEPT\n\n{below}# ss -tln", LISTEN)
     assert host.namespace.listeners == ()
 
 

@@ -38,13 +38,17 @@ _OF = {
 }
 #: A part of a socket on a line of its own: the list was wrapped, or has a line that is not readable.
 _PART = re.compile(r"users:\(|\b(?:LISTEN|UNCONN)\b|:\*|[\d\]*]:\d+\s")
+#: A command, or a sentence, that starts a program after the list was printed.
+_STARTS = re.compile(
+    r"\b(?:systemctl|service|rc-service|docker|docker-compose|podman)\s.*\b(?:start|restart|run|up|--now)\b"
+)
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the list of sockets that starts at a line, or None.
 
     Only a complete list proves that nothing listens on a port: with its heading, every line readable, and from a
-    command that shows all listening sockets of a protocol.
+    command that shows all listening sockets of a protocol, and if no command below it starts a program.
     """
     sockets: list[str] = []
     first = last = at
@@ -71,6 +75,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     words = _arguments(command)
     if words is None and first and _SELECTS.search(lines[first - 1].text):
         whole = False
+    whole = whole and not any(_STARTS.search(line.text) for line in lines[last + 1 :])
     listed = _listed(sockets, words) if whole else frozenset()
     title = "listening sockets" if listed == LISTED else "listening sockets, in part"
     if len(listed) == 1:
