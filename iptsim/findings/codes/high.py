@@ -49,6 +49,9 @@ KINDS: dict[str, Kind] = {
         message("INPUT blocks senders, but not their packets to published ports, which never pass INPUT."),
         explains="access",
     ),
+    "exceptions-blocked": high(
+        message("Of two rules that block all but an exception, each blocks the exception of the other.")
+    ),
     "gateway-outside-subnet": high(
         message("The gateway of a network is in none of its subnets, so Docker does not create it.")
     ),
