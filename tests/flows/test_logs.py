@@ -151,13 +151,14 @@ def test_aws_vpc_flow_log(tmp_path: Path) -> None:
         {"src": "10.0.0.62", "dst": "52.213.180.42", "sport": "5001", "dport": "43416", "proto": "6",
          "state": "established"},
     ]  # fmt: skip
-    # without log-status, records without data have no addresses
+    # without log-status, records without data have no addresses; nor has a row that cannot be read
     fifth = (
         "version srcaddr dstaddr srcport dstport protocol flow-direction\n"
-        "5 10.0.0.5 10.0.0.62 443 5001 6 ingress\n5 - - - - - egress\n"
+        "5 10.0.0.5 10.0.0.62 443 5001 6 ingress\n5 - - - - - egress\n5 10.0.0.5 10.0.0.62 443\n"
     )
     assert records(tmp_path, fifth) == [
-        {"src": "10.0.0.5", "dst": "10.0.0.62", "sport": "443", "dport": "5001", "proto": "6"}
+        {"src": "10.0.0.5", "dst": "10.0.0.62", "sport": "443", "dport": "5001", "proto": "6"},
+        {"error": "the row has 4 columns instead of 7: '5 10.0.0.5 10.0.0.62 443'"},
     ]
 
 

@@ -7,6 +7,7 @@ import re
 from codecs import getincrementaldecoder
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import reduce
 from itertools import chain
 from typing import IO, Any
 
@@ -338,9 +339,14 @@ def _side_by_side(batch: pa.RecordBatch, errors: pa.RecordBatch) -> pa.RecordBat
 
 
 def _with_flows(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the rows of a VPC flow log that hold a flow: those without data have a status, and no addresses."""
-    if "status" not in batch.schema.names:
-        return batch.filter(pc.or_(batch.column("src").is_valid(), batch.column("dst").is_valid()))
+    """Return the rows of a VPC flow log that hold a flow, or an error.
+
+    Those without data have a status, and no addresses.
+    """
+    names = batch.schema.names
+    if "status" not in names:
+        given = (batch.column(name).is_valid() for name in ("src", "dst", "error") if name in names)
+        return batch.filter(reduce(pc.or_, given))
     status = batch.column("status").fill_null("OK")
     kept = pc.invert(pc.is_in(status, pa.array(["NODATA", "SKIPDATA"])))
     return batch.filter(kept).drop_columns(["status"])
