@@ -26,12 +26,11 @@ def with_other_networks(scene: Scene) -> Iterator[Finding]:
     """Find routes to bridges of Docker and of guests that take addresses from a network behind another interface."""
     for family in scene.families:
         routes = [one for one in scene.host.namespace.routes if _is_to_network(one, family)]
-        bridges: list[Route] = []
-        others: list[Route] = []
-        for one in routes:
-            (bridges if _of_containers(one) or SERVED.fullmatch(one.device or "") else others).append(one)
-        for own in bridges:
-            other = next((one for one in others if _takes(own, one)), None)
+        others = [one for one in routes if not _of_containers(one)]
+        for own in routes:
+            if not (_of_containers(own) or SERVED.fullmatch(own.device or "")):
+                continue
+            other = next((one for one in others if one.device != own.device and _takes(own, one)), None)
             if other is not None:
                 yield _finding(family, own, other)
                 break

@@ -508,6 +508,20 @@ def test_a_network_of_containers_with_the_addresses_of_the_lan(
     assert [text.startswith(f"The route by {bridge} decides.") for text in texts] == [True] * found
 
 
+@pytest.mark.parametrize(("bridge", "found"), [("br-0b1c2d3e4f50", True), ("virbr0", False)])
+def test_a_network_of_docker_with_the_addresses_of_guests(tmp_path: Path, bridge: str, found: bool) -> None:
+    path = tmp_path / "paste.txt"
+    path.write_text(
+        "# ip route\ndefault via 192.0.2.1 dev eth0\n"
+        f"192.168.122.0/24 dev {bridge} proto kernel scope link src 192.168.122.1\n"
+        "192.168.122.0/24 dev virbr0 proto kernel scope link src 192.168.122.1\n"
+    )
+    titles = [str(one.title) for one in iptsim.lint(path) if one.code == "subnet-overlaps"]
+    assert [title.endswith("the network behind virbr0 (192.168.122.0/24).") for title in titles] == [
+        True
+    ] * found
+
+
 @pytest.mark.parametrize(
     ("ports", "found"),
     [
