@@ -212,7 +212,12 @@ def _decides(shown: Explanation, ban: _Ban) -> bool:
 
 def _is(ban: _Ban, rule: Rule | None) -> bool:
     """Return whether a rule is that of a ban, or its counterpart in a variant of the host."""
-    return rule is not None and (rule.chain, rule.position) == (ban.rule.chain, ban.rule.position)
+    own = ban.rule
+    return rule is not None and (rule.table, rule.chain, rule.position) == (
+        own.table,
+        own.chain,
+        own.position,
+    )
 
 
 def _finding(scene: Scene, family: Family, found: list[tuple[_Ban, Message, Explanation]]) -> Finding:
