@@ -3,6 +3,8 @@
 Packets that no changed rule matches, and whose replies none matches, pass both rulesets alike: a rule that does not
 match does nothing. Where nat translates packets on their path, that holds for all forms that they take. Most rulesets
 accept replies first; then no reply comes to a changed rule, and only requests are concerned.
+
+Where many rules changed, these packets are a larger set than any that the rules make, and to follow all is faster.
 """
 
 from __future__ import annotations
@@ -35,12 +37,15 @@ _KEEPING = TRANSLATING | frozenset({
 })  # fmt: skip
 #: Differences that leave all chains and policies in place.
 _OF_RULES = frozenset({"counters", "comments", "order", "rules"})
+#: Changed rules that are few; and in larger rulesets, the share of the rules of both that is. Measured: with more, to
+#: follow all packets is faster; of 1,600 rules of which all differ, 17 times.
+_FEW, _SHARE = 60, 0.01
 #: The states of replies and of ICMP errors, and the targets by which they may have others.
 _OF_REPLIES, _UNTRACKING = Names(frozenset({"ESTABLISHED", "RELATED"})), frozenset({"CT", "NOTRACK"})
 
 
 def concerned(texts: TextDifference, before: Host, after: Host, space: Space) -> Among | None:
-    """Return the packets that a difference of rules may concern; None if that can't be told in advance.
+    """Return the packets that a difference of rules may concern; None if many or if that can't be told in advance.
 
     Args:
         texts: the differences between two hosts.
@@ -49,6 +54,8 @@ def concerned(texts: TextDifference, before: Host, after: Host, space: Space) ->
     """
     family = space.family
     if not _OF_RULES.issuperset(texts.kinds) or not all(_keeps(host, family) for host in (before, after)):
+        return None
+    if _are_many(texts, before.rulesets[family], after.rulesets[family]):
         return None
     lands = Landscape(before, space), Landscape(after, space)
     programs = [one.namespaces.hooks_of(one.host.namespace).programs(family) for one in lands]
@@ -87,6 +94,15 @@ def concerned(texts: TextDifference, before: Host, after: Host, space: Space) ->
     )
     return _followed(
         nats, union(arriving), union(leaving), matching, space.everything if may_matter else replies
+    )
+
+
+def _are_many(texts: TextDifference, before: Ruleset, after: Ruleset) -> bool:
+    """Return whether so many rules differ that the packets that they concern are a large set."""
+    changes = [one for one in texts.chains if one.family == before.family]
+    changed = sum(len(one.removed) + len(one.added) + len(one.moved) for one in changes)
+    return changed > _FEW and changed > _SHARE * sum(
+        1 for ruleset in (before, after) for _ in ruleset.rules()
     )
 
 

@@ -179,3 +179,26 @@ def test_replies_are_concerned_unless_an_earlier_rule_accepts_them(
     # as a packet that is sent; as the reply it is followed in any case
     assert among.asked.meets(space.point(reply)) is met
     assert among.every.meets(space.point({**reply, "ct.state": "ESTABLISHED"}))
+
+
+@pytest.mark.parametrize(("changed", "many"), [(30, False), (31, True)])
+def test_where_many_rules_changed_all_packets_are_followed(
+    changed: int, many: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dump(port: int) -> str:
+        rules = (
+            f"-A FORWARD -s 10.1.{number % 7}.0/24 -d 10.2.0.{number} -p tcp --dport {port if number < changed else 22}"
+            " -j ACCEPT"
+            for number in range(40)
+        )
+        return "\n".join(["*filter", ":FORWARD DROP [0:0]", *rules, "COMMIT\n"])
+
+    before, after = (router(tmp_path, str(port), dump(port)) for port in (80, 81))
+    space, texts = Space(4), text_difference(before, after)
+    # each rule that changed is one of the first host and one of the second
+    assert (concerned(texts, before, after, space) is None) is many
+    monkeypatch.setattr(comparing, "Space", lambda family: space)
+    found = told(compare(before, after))
+    monkeypatch.setattr("iptsim.diff.concerned._FEW", 0 if not many else 100)
+    assert found
+    assert told(compare(before, after)) == found
