@@ -100,10 +100,15 @@ def icc_unchecked(scene: Scene) -> Iterator[Finding]:
 
 
 def icc_off(scene: Scene) -> Iterator[Finding]:
-    """Find, in a pasted text about containers that do not reach each other, networks with icc off."""
+    """Find, in a pasted text about containers that do not reach each other, networks with icc off.
+
+    Only those that have containers, unless no network is known to have one.
+    """
     if not scene.pasted.complaint.between or scene.host.namespace.sysctls.get(BRIDGE_NF[4]) == "0":
         return
-    networks = [one for one in scene.docker_networks() if not one.icc and one.bridge != GATEWAY_BRIDGE]
+    every = scene.docker_networks()
+    inhabited = [one for one in every if scene.members(one, 4)] or every
+    networks = [one for one in inhabited if not one.icc and one.bridge != GATEWAY_BRIDGE]
     if not networks:
         return
     bridge = networks[0].bridge or ""

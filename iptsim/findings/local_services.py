@@ -142,16 +142,16 @@ def loopback_only(scene: Scene) -> Iterator[Finding]:
 
 def published_on_loopback(scene: Scene) -> Iterator[Finding]:
     """Find, in a text about a client that connects, ports of containers that Docker publishes on 127.0.0.1 only."""
-    pasted = scene.pasted
+    pasted, complaint = scene.pasted, scene.pasted.complaint
     every = list(scene.publications(4))
-    complaint = pasted.complaint
-    named = {one.port.host_port for one in every} & complaint.ports
+    if ports := complaint.ports:
+        every = [one for one in every if {one.port.host_port, one.port.container_port} & ports]
     from_outside = complaint.fails and "outside" in complaint.senders
-    is_asked = from_outside and (bool(named) or all(one.on_loopback for one in every))
     # a Compose file names 127.0.0.1 on purpose, and has nothing around it
-    if not (is_asked or pasted.asked or (pasted.names_client and pasted.left_out)):
+    if not (from_outside or pasted.asked or (pasted.names_client and pasted.left_out)):
         return
-    every = [one for one in every if not named or one.port.host_port in named]
+    if not all(one.on_loopback for one in every if ports or from_outside):
+        return  # it may be about another port
     open_ = {(one.container.name, one.inside) for one in every if not one.on_loopback}
     found = [one for one in every if one.on_loopback and (one.container.name, one.inside) not in open_]
     if not found:

@@ -13,6 +13,7 @@ from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.port_forwards import forwards
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
+from iptsim.host.docker_engine import generation_of_chains
 from iptsim.host.namespace import interface_parameter
 from iptsim.languages import message
 from iptsim.passages import shell
@@ -143,8 +144,10 @@ def ipv6_without_rules(scene: Scene) -> Iterator[Finding]:
     subnet = str(subnets[0]) if subnets else daemon.fixed_cidr_v6 if daemon.ipv6 else None
     if subnet is None or daemon.ip6tables is not None or daemon.iptables is False:
         return
-    if pasted.with_rules and 6 in scene.host.rulesets and "DOCKER" in scene.table(6, "nat").chains:
-        return
+    if pasted.with_rules:
+        is_new = generation_of_chains(scene.table(4, "filter").chains) in ("28", "29")
+        if is_new or (6 in scene.host.rulesets and "DOCKER" in scene.table(6, "nat").chains):
+            return
     yield Finding(
         "ipv6-rules-not-enabled",
         message('Containers get addresses of {subnet}, but "ip6tables" is not set.', subnet=subnet),

@@ -260,3 +260,13 @@ def test_icc_off_where_containers_do_not_reach_each_other(tmp_path: Path, said: 
     cause = str(findings.cause.text) if findings.cause is not None else ""
     assert ("icc is off" in cause) is found
     assert ("icc-off" in [one.code for one in findings]) is found
+
+
+def test_icc_off_on_a_network_without_the_containers(tmp_path: Path) -> None:
+    path = tmp_path / "ticket.txt"
+    path.write_text(
+        "My containers cannot reach each other.\n\n"
+        "$ docker network create -o com.docker.network.bridge.enable_icc=false other\n$ docker network create app\n"
+        "$ docker run -d --network app --name a nginx\n$ docker run -d --network app --name b nginx\n"
+    )
+    assert "icc-off" not in [one.code for one in iptsim.lint(path)]

@@ -106,10 +106,10 @@ def test_a_published_port_of_a_program_on_localhost(
     ("said", "found"),
     [
         ("From another machine I cannot open port 8081 of the server.", True),
-        (
-            "From another machine I cannot open port 8080 of the server.",
-            False,
-        ),  # it is published on all addresses
+        # 8080 is published on all addresses, so 8081 alone is meant for the host
+        ("From another machine I cannot open port 8080 of the server.", False),
+        ("From outside I cannot open port 8080. Port 8081 should only be local.", False),
+        ("From outside I cannot open port 443 of the server.", False),
     ],
 )
 def test_a_port_published_on_localhost_that_somebody_asks_for(tmp_path: Path, said: str, found: bool) -> None:

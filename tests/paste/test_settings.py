@@ -52,6 +52,8 @@ def test_daemon_json_with_ipv6_and_without_its_rules() -> None:
     assert "ipv6-rules-not-enabled" in {finding.code for finding in lint(read(text))}
     told = text.replace('"ipv6": true', '"ipv6": true, "ip6tables": true')
     assert "ipv6-rules-not-enabled" not in {finding.code for finding in lint(read(told))}
+    newer = "# iptables -S\n-P FORWARD DROP\n-N DOCKER-FORWARD\n-A FORWARD -j DOCKER-FORWARD\n"  # of 28
+    assert "ipv6-rules-not-enabled" not in {finding.code for finding in lint(read(text + newer))}
     listed = "# ip6tables -t nat -S\n-P PREROUTING ACCEPT\n-P POSTROUTING ACCEPT\n"
     assert "ipv6-rules-not-enabled" in {finding.code for finding in lint(read(text + listed))}
     listed += "-N DOCKER\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n"
