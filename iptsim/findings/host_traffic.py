@@ -205,7 +205,7 @@ def _name_server(scene: Scene, family: Family) -> str:
 
 
 def _lets_some_queries_out(scene: Scene, family: Family) -> bool:
-    """Return whether a rule of OUTPUT accepts packets to port 53, or to some addresses."""
+    """Return whether a rule of OUTPUT accepts packets to port 53, but not only of TCP, or to some addresses."""
     return any(
         rule.target_name == "ACCEPT" and (rule.parameters.destination is not None or _names_dns(rule))
         for rule in scene.rules_below(family, "filter", "OUTPUT")
@@ -219,6 +219,8 @@ def _names_destination(rule: Rule) -> bool:
 
 
 def _names_dns(rule: Rule) -> bool:
+    if rule.parameters.protocol == TCP and "protocol" not in rule.parameters.negated:
+        return False
     ports = (one.allowed for one in rule.conditions_on("dport") if not one.negated)
     return any(membership(allowed)(_DNS) for allowed in ports if allowed)
 

@@ -223,6 +223,16 @@ def test_queries_to_one_name_server(rules: str, found: bool) -> None:
     assert ("host-without-names" in codes(rules)) is found
 
 
+@pytest.mark.parametrize(("proto", "found"), [("tcp", True), ("udp", False)])
+def test_queries_over_tcp_alone(proto: str, found: bool) -> None:
+    """A resolver asks over UDP first (resolv.conf(5), use-vc)."""
+    rules = (
+        f"*filter\n:INPUT ACCEPT\n:FORWARD DROP\n:OUTPUT DROP\n-A OUTPUT -p {proto} -m {proto} --dport 53 -j ACCEPT\n"
+        "-A OUTPUT -p tcp -m tcp --dport 443 -j ACCEPT\nCOMMIT\n"
+    )
+    assert ("host-without-names" in codes(rules)) is found
+
+
 def test_what_docker_user_blocks_is_not_meant_to_be_forwarded() -> None:
     text = "# docker ps\n# iptables -I DOCKER-USER -i eth0 -j DROP 2>/dev/null || true\n"
     assert "forward-closed" not in codes(text)

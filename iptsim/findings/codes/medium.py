@@ -138,6 +138,9 @@ KINDS: dict[str, Kind] = {
     "larger-than-uplink": medium(
         message("Containers may send larger packets than the uplink carries: connections can hang.")
     ),
+    "udp-service-over-tcp": medium(
+        message("The port of a service that uses UDP alone is open, or published, for TCP only.")
+    ),
     "ipv6-rules-not-enabled": medium(
         message("Containers have IPv6 addresses, but Docker before 27 writes no IPv6 rules for them."),
     ),
