@@ -15,7 +15,7 @@ from iptsim.netfilter.sending import send, send_from
 from iptsim.netfilter.steps import Delivery, Step
 from iptsim.netfilter.trace import Leg, Sent
 from iptsim.packet import Packet
-from iptsim.protocols import TCP, UDP
+from iptsim.protocols import SYN, TCP, UDP
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.places import OnHost, Outside
 from iptsim.truth import Unknown
@@ -95,7 +95,7 @@ def connection_of_proxy(run: Run, behind: docker_proxy.Behind, request: Packet) 
         behind.proto,
         sport=_port_of_proxy(run, request),
         dport=behind.port,
-        tcp_flags=run.start.packet.tcp_flags,
+        tcp_flags=SYN if behind.proto == TCP else 0,
         defaults=frozenset({"sport"}),
     )
     if run.kernel.company is not None:

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 import iptsim
+from iptsim.protocols import SYN
 
+CAPTURES = Path(__file__).parents[2] / "fixtures/captures"
 RULES = """\
 *filter
 :INPUT ACCEPT [0:0]
@@ -69,3 +71,15 @@ def test_flags_that_the_question_leaves_open_are_not_held_against_it(tmp_path: P
     path.write_text(RULES)
     entry = ENTRY.format(state="ESTABLISHED", flag="[ASSURED] ")
     assert iptsim.explain(path, in_interface="eth0", conntrack=entry, **BACK).verdict == "ACCEPT"
+
+
+def test_the_connection_of_docker_proxy_begins_with_a_syn() -> None:
+    """It is one of its own: only the client's segment has the flags of the question."""
+    asked: dict[str, Any] = {"from": "host", "to": "::1", "dport": 8080, "tcp_flags": "SYN,ECE,CWR"}
+    answer = iptsim.explain(CAPTURES / "docker-28.5/published", **asked)
+    assert [
+        (leg.proxy, leg.packet.tcp_flags) for leg in answer.trace.legs if leg.direction == "original"
+    ] == [
+        (False, 0xC2),
+        (True, SYN),
+    ]
