@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from iptsim.address_sets import AddressSet
 from iptsim.addresses import Family, ip_address
+from iptsim.host.namespace import grouped
 from iptsim.languages import message
 from iptsim.protocols import ICMP, ICMPV6, protocol_name
 from iptsim.ranges import complement, united
@@ -102,8 +103,7 @@ class PacketLine:
     def _named(self, texts: Sequence[str], names: Mapping[str, str]) -> list[str]:
         """Return values with their names: a name alone for all of its addresses, then values without a name."""
         whole, named = [], []
-        for owner in dict.fromkeys(names[text] for text in texts if text in names):
-            own = [text for text in texts if names.get(text) == owner]
+        for owner, own in grouped((text for text in texts if text in names), names.__getitem__).items():
             if len(own) > 1 and self._addresses(owner, names) <= {*own}:
                 whole.append(owner)
             else:
