@@ -45,11 +45,13 @@ def mark_cut(items: list[Item], *, is_whole_line: bool, is_followed: bool) -> No
         is_followed: the next line is a prompt, so that the listing is printed to its end.
     """
     last = items[-1] if items else None
-    if isinstance(last, ChainItem) and (not is_whole_line or (not is_followed and _ends_at_chains(items))):
+    is_cut = isinstance(last, ChainItem) and last.policy not in (None, *POLICIES)
+    if isinstance(last, ChainItem) and is_cut:
+        items[-1:] = last._replace(policy=""), GapItem(last.name, last.line, "", later=True)
+    if isinstance(last, ChainItem) and (
+        is_cut or not is_whole_line or (not is_followed and _ends_at_chains(items))
+    ):
         items.append(GapItem(None, last.line, "", later=True))
-    if isinstance(last, ChainItem) and last.policy not in (None, *POLICIES):
-        items[-1] = last._replace(policy="")
-        items.append(GapItem(last.name, last.line, "", later=True))
     if isinstance(last, CommandItem) and last.texts[:1] == ["-P"]:
         items[-1] = GapItem(None, last.line, "", later=True)
     if not isinstance(last, CommandItem) or last.texts[:1] != ["-A"]:

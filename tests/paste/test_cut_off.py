@@ -95,6 +95,13 @@ def test_rules_that_end_within_a_line(end: str) -> None:
     assert verdict(f"-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n{end}") == "DEPENDS"
 
 
+@pytest.mark.parametrize("above", ["", "# iptables -S\n"])
+@pytest.mark.parametrize("end", ["-P FORWARD DR", "-P FORWARD DROP\n-P OUTPUT A", "-P FORWARD DR\n"])
+def test_a_listing_that_ends_within_a_policy(above: str, end: str) -> None:
+    """The rules of all chains are behind the policies."""
+    assert verdict(f"{above}-P INPUT DROP\n{end}") == "DEPENDS"
+
+
 @pytest.mark.parametrize("end", ["--dport 80 -j !", "--dport !", "!"])
 def test_rules_that_end_with_a_negation(end: str) -> None:
     assert verdict(f"-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A INPUT -p tcp {end}\n") == "DEPENDS"
