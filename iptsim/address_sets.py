@@ -102,7 +102,7 @@ class AddressSet:
     def first(self) -> int:
         """An address of the set: the second of a range, as no machine has the first address of a network.
 
-        It is of the first range, unless that is only an address that ends with 0.
+        The range is the first whose second address (of a single address: this one) does not end with 0.
         """
         seconds = (min(low + 1, high) for low, high in self.spans)
         return next((one for one in seconds if one & 0xFF), self.spans[0][0])

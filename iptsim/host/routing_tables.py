@@ -22,8 +22,8 @@ class Flow(NamedTuple):
     """The inputs of a routing decision.
 
     `iif` is None for locally generated packets. In IPv6, `oif` is only a preference once the packet has a
-    source; `metric` says whether a lower metric outweighs that preference. It does not where the kernel only looks a
-    route up (ip6_route_lookup), to which `oif` is always a preference.
+    source; `metric` says whether a lower metric outweighs that preference. It is False where the kernel only looks a
+    route up (ip6_route_lookup): there, `oif` is a preference even without a source.
     """
 
     destination: int
