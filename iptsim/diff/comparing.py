@@ -141,7 +141,9 @@ def _add(comparison: Comparison, old: Fates, new: Fates) -> None:
 def _fates(comparison: Comparison, space: Space, state: str) -> tuple[Fates, Fates]:
     """Return the fates of all packets of a state on both hosts, or of those that the difference may concern."""
     before, after, family = comparison.before, comparison.after, space.family
-    among = concerned(comparison.texts, before, after, space)
+    among = None
+    with suppress(TooManyNodesError):
+        among = concerned(comparison.texts, before, after, space)
     known = partial(fates, family=family, space=space, state=state, most_ways=_MOST_WAYS)
     if among is not None:
         with suppress(OutsideError):

@@ -13,6 +13,10 @@ from iptsim.sets.bdd import Split
 #: Results of operations that are remembered, for many rules and for few; 16 bytes each.
 _REMEMBERED, _FEW = 1 << 19, 1 << 15
 
+#: The nodes that a substitution may need for each node of its function: it makes 30 on the way (measured), and other
+#: sets hold some. When it has filled all, it goes on for minutes, as those no longer in use make room for a few more.
+_REPLACED = 48
+
 #: Kept, as Python looks for a member of an enumeration each time.
 _AND = BooleanOperator.AND
 #: The least number of variables that are made at once.
@@ -98,7 +102,8 @@ class OxiddEngine:
     ) -> Callable[[BCDDFunction], BCDDFunction]:
         """Return the operation that replaces variables of a function by functions, all at once.
 
-        Where constants replace variables, a function is made smaller first: a substitution visits all its nodes.
+        Where constants replace variables, a function is made smaller first: a substitution visits all its nodes. As it
+        can't be interrupted, one that would take minutes does not start.
         """
         true, false, variable = self.true, self.false, self._manager.var
         fixed = {number: one == true for number, one in replacements.items() if one in (true, false)}
@@ -111,7 +116,11 @@ class OxiddEngine:
         def substitute(function: BCDDFunction) -> BCDDFunction:
             if fixed:
                 function = function.apply_exists(_AND, values, gone)
-            return function if swapped is None else function.substitute(swapped)
+            if swapped is None:
+                return function
+            if function.node_count() * _REPLACED > self.most_nodes:
+                raise MemoryError(f"replacing variables needs more than {self.most_nodes} nodes")
+            return function.substitute(swapped)
 
         return substitute
 
