@@ -216,19 +216,26 @@ def of_one_machine(segments: list[Segment]) -> tuple[list[Segment], list[Segment
 def _place_in_containers(segments: list[Segment]) -> None:
     """Note which interfaces and routes are a container's: in the network of a Docker bridge, or with it as the gateway.
 
-    The bridge is one of the host, and shown elsewhere in the text.
+    The bridge is one of the host, and shown elsewhere in the text. A card that is older than the bridge, by its index,
+    and no end of a pair (eth0@if7) is the host's own, in a network that has the same addresses.
     """
     bridges = [
         one for segment in segments for one in _addressed(segment) if OWN_BRIDGES.fullmatch(one.device)
     ]
     gateways = {str(bridge.interface.ip) for bridge in bridges}
     networks = {bridge.interface.network for bridge in bridges}
+    oldest = min((bridge.index for bridge in bridges), default=0)
     for segment in segments if bridges else ():
         own = [one for one in _addressed(segment) if not one.interface.is_loopback]
         routes = [*_entries(segment, "ip-route.json")]
         if any(OWN_BRIDGES.fullmatch(name) for name in (*(one.device for one in own), *_devices(routes))):
             continue
-        inside = (_INSIDE.fullmatch(one.device) and one.interface.network in networks for one in own)
+        inside = (
+            _INSIDE.fullmatch(one.device)
+            and one.interface.network in networks
+            and (one.is_veth or not 0 < one.index < oldest)
+            for one in own
+        )
         behind = {entry["gateway"] for entry in routes if "gateway" in entry}
         if segment.place is None and (own or behind) and all(inside) and behind <= gateways:
             segment.place = ""
@@ -239,8 +246,12 @@ def _devices(routes: list[dict[str, Any]]) -> Iterator[str]:
 
 
 class _Addressed(NamedTuple):
+    """An address of an interface, whose index is 0 if it is not shown."""
+
     device: str
     interface: IPv4Interface
+    index: int
+    is_veth: bool
 
 
 def _addressed(segment: Segment) -> Iterator[_Addressed]:
@@ -250,7 +261,8 @@ def _addressed(segment: Segment) -> Iterator[_Addressed]:
             if one.get("family") == "inet":
                 with suppress(ValueError):
                     text = f"{one.get('local')}/{one.get('prefixlen')}"
-                    yield _Addressed(str(entry.get("ifname")), IPv4Interface(text))
+                    index, is_veth = entry.get("ifindex") or 0, "link_index" in entry
+                    yield _Addressed(str(entry.get("ifname")), IPv4Interface(text), index, is_veth)
 
 
 def _entries(segment: Segment, file: str) -> Iterator[dict[str, Any]]:

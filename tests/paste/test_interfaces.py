@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from iptsim.addresses import address_text
 from iptsim.host.files import Source
 from iptsim.paste.assembly import host_of_source
@@ -80,3 +82,24 @@ def test_the_hosts_own_interface_in_the_range_of_a_bridge() -> None:
     text = "my card:\n" + shown.format("2: eth0", "172.17.3.4/24", "eth0")
     text += "and Docker's:\n" + shown.format("3: docker0", "172.17.0.1/16", "docker0")
     assert addresses(text)["eth0"] == ["172.17.3.4/24"]
+
+
+@pytest.mark.parametrize(
+    ("card", "is_own"),
+    [
+        (
+            "2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500",
+            True,
+        ),  # the network of a company has these addresses
+        ("2: eth0@if7: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500", False),
+        ("24: eth0: <BROADCAST,UP,LOWER_UP> mtu 1500", False),  # before Linux 4.1, which shows no peer
+    ],
+)
+def test_an_interface_in_the_network_of_a_docker_bridge(card: str, is_own: bool) -> None:
+    text = (
+        "$ ip addr show docker0\n3: docker0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500\n"
+        f"    inet 172.17.0.1/16 scope global docker0\n\n$ ip addr show eth0\n{card}\n"
+        "    inet 172.17.34.5/16 scope global eth0\n"
+    )
+    found = addresses("$ iptables -S\n-P INPUT ACCEPT\n\n" + text)
+    assert ("172.17.34.5/16" in found["eth0"]) is is_own
