@@ -87,7 +87,8 @@ def unanswered(scene: Scene) -> Iterator[Finding]:
 def _is_to_many(one: Connection) -> bool:
     """Return whether packets go to a group or to all hosts, from where no reply comes to this connection."""
     target = ip_address(address_text(one.family, one.original.dst))
-    return target.is_multicast or str(target) == "255.255.255.255"
+    # the subnet is not known; its last address is hardly ever that of one machine
+    return target.is_multicast or (one.family == 4 and target.packed[-1] == 0xFF)
 
 
 def _without_reply(waiting: list[Connection]) -> Finding:

@@ -99,13 +99,18 @@ def _is_on_loopback(one: Listener) -> bool:
 def is_unheard(scene: Scene, shown: Explanation, fields: Mapping[str, Any]) -> bool:
     """Return whether a packet passes the rules, but finds no program.
 
-    Not if its sender waited without an answer, or if Docker may forward its port by rules that the text does not show.
+    Not if its sender waited without an answer, or if Docker or a port forward may send it elsewhere by rules that the
+    text does not show.
     """
     leg = shown.trace.opening
     if shown.verdict != "ACCEPT" or leg.listening is not False or leg.delivered is None:
         return False
-    at_host = leg.delivered.kind == "host" and scene.concerns_containers
-    if at_host and not scene.shows(leg.packet.family, "nat", "PREROUTING"):
+    may_forward = scene.concerns_containers or scene.pasted.complaint.forwarded
+    if (
+        leg.delivered.kind == "host"
+        and may_forward
+        and not scene.shows(leg.packet.family, "nat", "PREROUTING")
+    ):
         return False
     return scene.pasted.error_of(fields) in ("", "refused")
 

@@ -216,7 +216,7 @@ def of_one_machine(segments: list[Segment]) -> tuple[list[Segment], list[Segment
 def _place_in_containers(segments: list[Segment]) -> None:
     """Note which interfaces and routes are a container's: in the network of a Docker bridge, or with it as the gateway.
 
-    The bridge is one of the host, and shown elsewhere in the text. A card that is older than the bridge, by its index,
+    The bridge is one of the host, and shown elsewhere in the text. A card that is older than the bridge, by its number,
     and no end of a pair (eth0@if7) is the host's own, in a network that has the same addresses.
     """
     bridges = [
@@ -224,7 +224,7 @@ def _place_in_containers(segments: list[Segment]) -> None:
     ]
     gateways = {str(bridge.interface.ip) for bridge in bridges}
     networks = {bridge.interface.network for bridge in bridges}
-    oldest = min((bridge.index for bridge in bridges), default=0)
+    oldest = min((bridge.number for bridge in bridges), default=0)
     for segment in segments if bridges else ():
         own = [one for one in _addressed(segment) if not one.interface.is_loopback]
         routes = [*_entries(segment, "ip-route.json")]
@@ -233,7 +233,7 @@ def _place_in_containers(segments: list[Segment]) -> None:
         inside = (
             _INSIDE.fullmatch(one.device)
             and one.interface.network in networks
-            and (one.is_veth or not 0 < one.index < oldest)
+            and (one.is_veth or not 0 < one.number < oldest)
             for one in own
         )
         behind = {entry["gateway"] for entry in routes if "gateway" in entry}
@@ -246,11 +246,11 @@ def _devices(routes: list[dict[str, Any]]) -> Iterator[str]:
 
 
 class _Addressed(NamedTuple):
-    """An address of an interface, whose index is 0 if it is not shown."""
+    """An address of an interface, whose number is 0 if it is not shown."""
 
     device: str
     interface: IPv4Interface
-    index: int
+    number: int
     is_veth: bool
 
 
@@ -261,8 +261,8 @@ def _addressed(segment: Segment) -> Iterator[_Addressed]:
             if one.get("family") == "inet":
                 with suppress(ValueError):
                     text = f"{one.get('local')}/{one.get('prefixlen')}"
-                    index, is_veth = entry.get("ifindex") or 0, "link_index" in entry
-                    yield _Addressed(str(entry.get("ifname")), IPv4Interface(text), index, is_veth)
+                    number, is_veth = int(entry.get("ifindex") or 0), "link_index" in entry
+                    yield _Addressed(str(entry.get("ifname")), IPv4Interface(text), number, is_veth)
 
 
 def _entries(segment: Segment, file: str) -> Iterator[dict[str, Any]]:

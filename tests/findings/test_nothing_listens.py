@@ -65,6 +65,7 @@ def test_a_program_on_another_address(tmp_path: Path) -> None:
         RULES + SS + APP.format(address="10.0.0.1") + ASKED,  # it may be the host's only address
         RULES + SS + APP.format(address="[::ffff:10.0.0.1]") + ASKED,
         RULES + SS + "$ systemctl start app\n" + ASKED,
+        RULES + SS + ASKED + "I forward it to 192.168.1.5.\n",  # by rules that are not shown
         RULES + "$ ss -tln | grep 22\n" + HEADING + SSH + ASKED,
         RULES + "$ ss -uln\n" + HEADING + SSH.replace("LISTEN", "UNCONN") + ASKED,
         RULES + SS + REFUSED.format(error="Connection timed out"),  # the kernel would have answered
