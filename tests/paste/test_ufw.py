@@ -125,6 +125,7 @@ def test_a_connection_that_was_tracked_before_it_was_translated(tmp_path: Path) 
         ("192.0.2.10", "", 0, False),
         # replies of a group come from the addresses of its members
         ("239.255.255.250", "[UNREPLIED] ", 0, False),
+        ("192.168.1.255", "[UNREPLIED] ", 0, False),
         # in a long list, some connections always wait
         ("192.0.2.10", "[UNREPLIED] ", 10, False),
     ],
