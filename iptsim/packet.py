@@ -67,6 +67,8 @@ class Packet:
     #: "unicast", "broadcast" or "multicast", by the frame's destination; "loopback" for the host's own
     #: broadcasts, which it receives itself
     pkttype: str = "unicast"
+    #: whether the host has received it at a broadcast address of one of its subnets (RTCF_BROADCAST)
+    to_broadcast: bool = False
     #: set by the CLASSIFY target, as "major:minor"
     priority: str | None = None
     #: the flow of the packet quoted in an ICMP error, as the sender of the error received it; None if unknown

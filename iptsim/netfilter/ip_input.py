@@ -80,6 +80,7 @@ def route(kernel: Kernel, context: Context, entered: str | None = None) -> Outco
     if decision.kind == "local" or _leads_to_proxy(kernel, context.packet):
         if decision.policy:
             _note_foreign(kernel, context.packet)
+        context.packet.to_broadcast = decision.broadcast
         return deliver(kernel, context)
     return forward(kernel, context, decision)
 

@@ -203,7 +203,7 @@ def _hear_own_broadcast(kernel: Kernel, context: Context) -> Outcome:
     if outcome is not None:
         return outcome
     copy.in_interface, copy.out_interface = context.out_interface, None
-    copy.packet.pkttype = "loopback"
+    copy.packet.pkttype, copy.packet.to_broadcast = "loopback", True
     forget_invalid(kernel, copy)
     outcome = refused_before_rules(kernel, copy) or pass_hook(kernel, copy, hooks.PREROUTING)
     return outcome or deliver(kernel, copy)

@@ -21,6 +21,7 @@ def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
     echo reply; to anything else, a packet of the same protocol with addresses and ports swapped. A datagram that
     no program waits for gets an ICMP error instead, which is not followed. A multicast group sends nothing
     itself: a member replies from its own address, in a connection of its own (icmpv6_echo_reply: also to a ping).
+    Nor does a broadcast address: TCP drops what comes there (tcp_conn_request), and so does ICMP (icmp_rcv).
     A later fragment has no reply of its own: the reply is to the whole packet, which is unknown.
     """
     if packet.fragment in ("middle", "last") or _is_for_group(packet):
@@ -45,7 +46,7 @@ def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
 
 def _is_for_group(packet: Packet) -> bool:
     """Return whether a packet is a broadcast or multicast."""
-    is_broadcast = packet.family == 4 and packet.dst == _BROADCAST
+    is_broadcast = packet.to_broadcast or (packet.family == 4 and packet.dst == _BROADCAST)
     return is_broadcast or is_multicast(packet.family, packet.dst)
 
 

@@ -50,6 +50,7 @@ class Decision(NamedTuple):
         mtu: the MTU of the route; None for that of the device.
         code / note: why it is dropped, as a stable word and in words.
         policy: the policy rule that led to the route, in words; "" for one that every host has.
+        broadcast: whether the destination is a broadcast address of a subnet.
     """
 
     kind: Literal["local", "forward", "drop"]
@@ -59,6 +60,7 @@ class Decision(NamedTuple):
     code: str = ""
     note: Text = ""
     policy: Text = ""
+    broadcast: bool = False
 
 
 def policy_words(found: fib.RouteResult) -> Text:
@@ -115,7 +117,7 @@ def route_input(
     found = _lookup(namespace, packet, interface)
     if found.type == "broadcast":
         bad = _bad_source_of_group(namespace, packet, interface)
-        return bad or Decision("local", policy=policy_words(found))
+        return bad or Decision("local", policy=policy_words(found), broadcast=True)
     if found.type == "local":
         return _bad_source(namespace, packet, interface) or Decision("local", policy=policy_words(found))
     if not forwarding(namespace, 4, interface):

@@ -14,6 +14,7 @@ import pytest
 
 import iptsim
 
+CAPTURES = Path(__file__).parents[2] / "fixtures/captures"
 RULES = """\
 *nat
 :PREROUTING ACCEPT [0:0]
@@ -161,3 +162,24 @@ def test_a_container_that_docker_ps_names_reaches_itself(tmp_path: Path) -> None
         '0123456789ab   nginx   "nginx"   1 hour ago   Up 1 hour   0.0.0.0:8080->80/tcp   web\n'
     )
     assert ask(tmp_path, RULES.format(input="DROP") + listed, "web", "web", dport=80).verdict == "ACCEPT"
+
+
+@pytest.mark.parametrize(
+    ("address", "fields", "replies"),
+    [
+        ("172.17.0.1", {"proto": "tcp", "dport": 8080}, True),
+        ("172.17.255.255", {"proto": "tcp", "dport": 8080}, False),
+        ("172.17.0.1", {"proto": "icmp"}, True),
+        ("172.17.255.255", {"proto": "icmp"}, False),
+    ],
+)
+def test_nothing_replies_at_the_broadcast_address_of_a_subnet(
+    address: str, fields: dict[str, Any], replies: bool
+) -> None:
+    """Measured: a connection to the address of a bridge succeeds, one to its broadcast address times out.
+
+    So does a ping, as net.ipv4.icmp_echo_ignore_broadcasts is 1 by default.
+    """
+    answer = iptsim.explain(CAPTURES / "docker-28.5/published", "192.0.2.1", address, **fields)
+    assert answer.verdict == "ACCEPT"
+    assert (len(answer.trace.legs) > 1) is replies
