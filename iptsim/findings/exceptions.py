@@ -21,6 +21,9 @@ from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
 from iptsim.passages import shell
 
+#: At most this many rules that differ only in their exceptions are tried.
+_TRIED = 20
+
 
 class _Exception(NamedTuple):
     """A rule that blocks all packets but those with certain values of a field.
@@ -78,8 +81,8 @@ def _exception(rule: Rule) -> _Exception | None:
 
 def _contradicting(scene: Scene, family: Family, group: list[_Exception]) -> Finding | None:
     """Return the finding if two rules block what the other one excepts."""
-    first, others = group[0], group[1:]
-    for other in others:
+    first = group[0]
+    for other in group[1:_TRIED]:
         shown = _blocked(scene, family, first, other.rule)
         if shown is not None and _blocked(scene, family, other, first.rule) is not None:
             return _finding(scene, family, (first, other), shown)
