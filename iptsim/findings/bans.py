@@ -205,19 +205,16 @@ def _is_open(shown: Explanation, port: _Port) -> bool:
 def _decides(shown: Explanation, ban: _Ban) -> bool:
     """Return whether a rule blocks a packet, or may, if the rule checks a set."""
     if ban.is_set:
-        return shown.verdict == "DEPENDS" and any(_is(ban, one.rule) for one in shown.trace.hinges)
+        return shown.verdict == "DEPENDS" and any(_are_same(ban.rule, one.rule) for one in shown.trace.hinges)
     step = shown.trace.legs[0].deciding
-    return shown.verdict in BLOCKING and step is not None and _is(ban, step.rule)
+    return shown.verdict in BLOCKING and step is not None and _are_same(ban.rule, step.rule)
 
 
-def _is(ban: _Ban, rule: Rule | None) -> bool:
-    """Return whether a rule is that of a ban, or its counterpart in a variant of the host."""
-    own = ban.rule
-    return rule is not None and (rule.table, rule.chain, rule.position) == (
-        own.table,
-        own.chain,
-        own.position,
-    )
+def _are_same(own: Rule, other: Rule | None) -> bool:
+    """Return whether a rule is another one, or its counterpart in a variant of the host."""
+    if other is None:
+        return False
+    return (own.table, own.chain, own.position) == (other.table, other.chain, other.position)
 
 
 def _finding(scene: Scene, family: Family, found: list[tuple[_Ban, Message, Explanation]]) -> Finding:
@@ -288,9 +285,12 @@ def _accepting_before(scene: Scene, family: Family, ban: Rule) -> Iterator[tuple
     for rule in filter(_accepts_port, takewhile(partial(is_not, ban), chain)):
         shown = scene.ask(sender, "host", family, world=world, **header(rule))
         step = shown.trace.legs[0].deciding if shown is not None else None
-        if shown is None or step is None or step.rule is None or shown.verdict != "ACCEPT":
-            continue
-        if (step.rule.chain, step.rule.position) == (rule.chain, rule.position):
+        if (
+            shown is not None
+            and step is not None
+            and shown.verdict == "ACCEPT"
+            and _are_same(rule, step.rule)
+        ):
             yield rule, shown
 
 

@@ -13,7 +13,8 @@ from iptsim.extensions.values import Network
 from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.native_chains import chains_of
 from iptsim.findings.scene import Scene
-from iptsim.host.namespace import Interface, InterfaceAddress, prefix_mask
+from iptsim.host import fib
+from iptsim.host.namespace import Interface, InterfaceAddress
 from iptsim.owners.docker import is_dockers
 
 #: Names of interfaces that lead to guests or through a tunnel: of libvirt, LXD, LXC, Incus, Proxmox, OpenVPN,
@@ -201,18 +202,10 @@ def _routed(scene: Scene, family: Family, interface: Interface) -> str | None:
 
 def subnet_of(scene: Scene, family: Family, address: str) -> str:
     """Return the subnet of a machine behind the host, according to the host's routes; "" if none leads to a subnet."""
-    number = parse_address(address)[1]
-    lengths = [
-        route.prefix_length
-        for route in scene.host.namespace.routes
-        if (route.family, route.type) == (family, "unicast")
-        and route.prefix_length > 0
-        and number & prefix_mask(family, route.prefix_length) == route.destination
-    ]
-    length = max(lengths, default=BITS[family])
-    if length == BITS[family]:
+    route = fib.lookup(scene.host.namespace, family, parse_address(address)[1]).route
+    if route is None or route.type != "unicast" or route.prefix_length in (0, BITS[family]):
         return ""
-    return f"{address_text(family, number & prefix_mask(family, length))}/{length}"
+    return f"{address_text(family, route.destination)}/{route.prefix_length}"
 
 
 def guests_beside(scene: Scene, family: Family) -> Iterator[Behind]:

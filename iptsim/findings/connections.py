@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 
-from iptsim.addresses import BITS, Family, address_text, is_private
+from iptsim.addresses import BITS, Family, address_text, is_multicast, is_private
 from iptsim.connection import Connection
 from iptsim.findings.finding import SHOWN, Evidence, Finding
 from iptsim.findings.scene import Scene
@@ -86,9 +85,9 @@ def unanswered(scene: Scene) -> Iterator[Finding]:
 
 def _is_to_many(one: Connection) -> bool:
     """Return whether packets go to a group or to all hosts, from where no reply comes to this connection."""
-    target = ip_address(address_text(one.family, one.original.dst))
+    target = one.original.dst
     # the subnet is not known; its last address is hardly ever that of one machine
-    return target.is_multicast or (one.family == 4 and target.packed[-1] == 0xFF)
+    return is_multicast(one.family, target) or (one.family == 4 and target & 0xFF == 0xFF)
 
 
 def _without_reply(waiting: list[Connection]) -> Finding:

@@ -48,7 +48,7 @@ class _Exception(NamedTuple):
     @property
     def conditions(self) -> str:
         """The conditions on the packets that it excepts."""
-        conditions, _, _ = self.rule.specification.partition("-j ")
+        conditions, _, _ = self.rule.specification.rpartition(f"-j {self.rule.target_name}")
         return conditions.replace(f"! {self.words}", self.words, 1)
 
 
