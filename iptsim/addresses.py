@@ -30,6 +30,15 @@ def is_link_local(family: int, address: int) -> bool:
     return address >> 16 == 0xA9FE if family == 4 else address >> 118 == 0xFE80 >> 6
 
 
+def solicited_node(address: int) -> int:
+    """Return the group that the owner of an IPv6 address joins for neighbour discovery (RFC 4291, 2.7.1).
+
+    >>> address_text(6, solicited_node(0x20010DB8_00000000_00000000_00ABCDEF))
+    'ff02::1:ffab:cdef'
+    """
+    return 0xFF0200000000000000000001FF000000 | address & 0xFFFFFF
+
+
 @lru_cache(maxsize=65536)
 def address_text(family: int, address: int) -> str:
     """Return the text of an address in the form of inet_ntop(3), which iptables prints.

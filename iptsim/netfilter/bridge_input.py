@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from iptsim.addresses import solicited_node
 from iptsim.extensions.context import Context
 from iptsim.host.namespace import Interface
 from iptsim.languages import message
@@ -128,7 +129,7 @@ def _discover_neighbour(kernel: Kernel, packet: Packet, port: Interface, next_ho
     bridge, passage = port.master or "", kernel.passage
     steps, skipped = len(passage.steps), len(passage.skipped)
     target = kernel.world.neighbour(6, next_hop, bridge, behind_ports=True)
-    group = 0xFF0200000000000000000001FF000000 | next_hop & 0xFFFFFF
+    group = solicited_node(next_hop)
     solicitation = Packet(6, packet.src, group, ICMPV6, tcp_flags=0, icmp_type=135, icmp_code=0, ttl=255)
     advertisement = Packet(6, next_hop, packet.src, ICMPV6, tcp_flags=0, icmp_type=136, icmp_code=0, ttl=255)
     solicitation.pkttype = "multicast"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from iptsim.addresses import BITS, Family, parse_address
+from iptsim.addresses import BITS, Family, parse_address, solicited_node
 from iptsim.extensions.constraints import Ranges
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace, prefix_mask
@@ -146,22 +146,17 @@ def _of_namespace(namespace: Namespace, family: Family) -> Iterator[Prefix]:
         ways = (hop for hop in hops(route) if hop.gateway_family in (None, family))
         yield from _single(family, (hop.gateway for hop in ways))
         if route.type == "anycast":
-            yield _solicited(route.destination)
+            yield from _single(6, (solicited_node(route.destination),))
     for _, own in namespace.addresses(family):
         yield _network(family, own.address, own.prefix_length)
         yield from _single(family, (own.address, own.broadcast, own.peer))
         if family == 6:
-            yield _solicited(own.address)
+            yield from _single(6, (solicited_node(own.address),))
     for rule in own_rules(namespace, family) or ():
         for address, length in ((rule.src, rule.src_length), (rule.dst, rule.dst_length)):
             if address is not None:
                 yield _network(family, address, length)
     yield from _single(family, (one.address for one in namespace.neighbours if one.family == family))
-
-
-def _solicited(address: int) -> Prefix:
-    """Return the solicited-node group of an IPv6 address, which its owner joins (addrconf_join_solict)."""
-    return Prefix(0xFF0200000000000000000001FF000000 | address & 0xFFFFFF, BITS[6])
 
 
 def _network(family: Family, address: int, length: int) -> Prefix:

@@ -243,6 +243,12 @@ def test_the_bridge_has_the_ports_that_containers_of_rules_get(tmp_path: Path) -
     assert ports == [port.name for port in host.bridge_ports("docker0")]
 
 
+def reaches_outside_through(interface: str, path: Path) -> bool:
+    """Return whether an interface is assumed to be the external one of a bare dump, with the usual address."""
+    told = f"The host reaches the outside through {interface} and has the address 192.0.2.10/24 there."
+    return told in map(str, load_host(path).assumptions)
+
+
 def test_a_router_without_docker(tmp_path: Path) -> None:
     (tmp_path / "rules").write_text(
         "*nat\n-A POSTROUTING -o ppp0 -j MASQUERADE\n"
@@ -285,9 +291,7 @@ def test_a_bridge_is_the_uplink_if_what_leaves_by_it_is_masqueraded(
 ) -> None:
     nat = f"*nat\n-A POSTROUTING {masquerading}\nCOMMIT\n"
     (tmp_path / "rules").write_text(f"{nat}*filter\n-A FORWARD {filtering}\nCOMMIT\n")
-    host = load_host(tmp_path / "rules")
-    told = f"The host reaches the outside through {outside} and has the address 192.0.2.10/24 there."
-    assert told in map(str, host.assumptions)
+    assert reaches_outside_through(outside, tmp_path / "rules")
 
 
 @pytest.mark.parametrize(
@@ -309,8 +313,7 @@ def test_a_bridge_is_the_uplink_if_what_leaves_by_it_is_masqueraded(
 def test_the_names_of_external_interfaces(names: list[str], outside: str, tmp_path: Path) -> None:
     rules = "".join(f"-A INPUT -i {name} -p tcp -m tcp --dport 22 -j ACCEPT\n" for name in names)
     (tmp_path / "rules").write_text(f"*filter\n:INPUT DROP\n-A INPUT -i lo -j ACCEPT\n{rules}COMMIT\n")
-    told = f"The host reaches the outside through {outside} and has the address 192.0.2.10/24 there."
-    assert told in map(str, load_host(tmp_path / "rules").assumptions)
+    assert reaches_outside_through(outside, tmp_path / "rules")
 
 
 def test_a_vlan_of_a_router_may_lead_to_any_network(tmp_path: Path) -> None:
@@ -344,8 +347,7 @@ def test_an_interface_from_which_input_accepts_everything_leads_to_a_lan(
 ) -> None:
     nat = f"*nat\n-A POSTROUTING {masquerading}\nCOMMIT\n"
     (tmp_path / "rules").write_text(f"{nat}*filter\n:INPUT DROP\n-A INPUT {accepting}\nCOMMIT\n")
-    told = f"The host reaches the outside through {outside} and has the address 192.0.2.10/24 there."
-    assert told in map(str, load_host(tmp_path / "rules").assumptions)
+    assert reaches_outside_through(outside, tmp_path / "rules")
 
 
 def test_a_port_forward_from_the_bridge_that_is_the_uplink(tmp_path: Path) -> None:
