@@ -72,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
                 )
             )
     docker = changed(before, arguments.changes)
+    if docker.daemon.refusal is not None:
+        raise UsageError(docker.daemon.refusal)
     if docker.uses_nftables and not arguments.in_place:
         return _print(nft_table(docker, arguments.family), arguments.family)
     base = None

@@ -259,6 +259,7 @@ ANALYSES: tuple[Analysis, ...] = (
     chains.empty,
     backends.two_variants,
     chains.nat_empty,
+    docker_networks.refused_settings,
     docker_networks.writing_no_rules,
     source_ports.trusted,
     source_ports.blocked,

@@ -1,4 +1,4 @@
-"""Networks of Docker whose settings keep their containers from other hosts, or Docker from creating them."""
+"""Settings of Docker and of its networks that keep containers from other hosts, or Docker from starting them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from iptsim.addresses import address_text
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.explanation import Explanation
+from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene, called, some_address
 from iptsim.host.containers import Network
@@ -123,6 +124,8 @@ def writing_no_rules(scene: Scene) -> Iterator[Finding]:
     daemon = scene.host.daemon
     if not scene.is_pasted or daemon is None or daemon.iptables is not False or 4 not in scene.families:
         return
+    if daemon.refusal is not None or _translates(scene):
+        return
     if any(not DOCKER_CHAINS.isdisjoint(scene.table(4, table).chains) for table in ("filter", "nat")):
         return
     yield Finding(
@@ -139,6 +142,42 @@ def writing_no_rules(scene: Scene) -> Iterator[Finding]:
             command=shell("iptables -t nat -A POSTROUTING -s SUBNET ! -o BRIDGE -j MASQUERADE"),
         ),
     )
+
+
+def _translates(scene: Scene) -> bool:
+    """Return whether a rule changes the source of IPv4 packets."""
+    return any(rule.target_name in TRANSLATING_SOURCE for rule in scene.table(4, "nat").rules())
+
+
+def refused_settings(scene: Scene) -> Iterator[Finding]:
+    """Find settings with which dockerd does not start."""
+    daemon = scene.host.daemon
+    if daemon is None or daemon.refusal is None:
+        return
+    given = [name for name in ("icc", "iptables", "ipv6", "ip6tables") if getattr(daemon, name) is not None]
+    given = ["bridge", "bip", "bip6"] if daemon.icc is not False else given
+    yield Finding(
+        "dockerd-refuses-settings",
+        daemon.refusal,
+        tuple(
+            Evidence(daemon.sources.get(name, "dockerd"), f"{name.replace('_', '-')}={_as_option(value)}")
+            for name in given
+            if (value := getattr(daemon, name)) is not None
+        ),
+        message(
+            "Without dockerd no container is started, and if it ran before the change, it keeps its old settings until"
+            " it is restarted. journalctl -u docker shows its error."
+        ),
+        message("Remove iptables=false: icc=false and links need the rules that Docker writes.")
+        if daemon.icc is False and daemon.iptables is False
+        else message("Remove one of the settings."),
+        None,
+        scene.families[0],
+    )
+
+
+def _as_option(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _switched_off(scene: Scene, network: Network) -> Evidence | None:

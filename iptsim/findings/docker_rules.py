@@ -13,7 +13,7 @@ from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
-from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
+from iptsim.extensions.verdicts import BLOCKING, TRANSLATING, TRANSLATING_SOURCE
 from iptsim.findings.failed_commands import LINES_SHOWN
 from iptsim.findings.finding import Evidence, Finding, of_line, of_policy, of_rule
 from iptsim.findings.scene import Scene, called
@@ -23,8 +23,13 @@ from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.passages import RESTART_DOCKER
 from iptsim.paste.docker_interfaces import link_pairs
 
-#: The form of lines that show all rules of table filter.
-_LISTS_FILTER = re.compile(r"(?!.*commands)(?:iptables|nft|rules)\b.*\bfilter\b")
+#: The form of lines that show all rules of a table.
+_LISTING = re.compile(r"(?!.*commands)(?:iptables|nft|rules)\b")
+
+_WRITE_AGAIN = message(
+    "To write them again: {command}. Load other rules with iptables-restore --noflush, and before Docker starts.",
+    command=RESTART_DOCKER,
+)
 
 
 def flushed(scene: Scene) -> Iterator[Finding]:
@@ -71,15 +76,29 @@ def _has_none(scene: Scene, family: Family) -> bool:
         return False
     if daemon is not None and (daemon.iptables is False or daemon.firewall_backend == "nftables"):
         return False
+    return _forward_has_none(scene, family) or _nat_has_none(scene)
+
+
+def _forward_has_none(scene: Scene, family: Family) -> bool:
     if "FORWARD" not in scene.table(family, "filter").chains or not scene.shows(family, "filter", "FORWARD"):
         return False
-    if not _lists_filter(scene):
+    if not _lists(scene, "filter"):
         return False
     rules = scene.rules(family, "filter", "FORWARD")
     return not (
         any(is_dockers(rule) or rule.target_name in DOCKER_CHAINS for rule in rules)
         or _links_in_forward(scene, family)
     )
+
+
+def _nat_has_none(scene: Scene) -> bool:
+    """Return whether PREROUTING is shown, and forwards nothing, although containers that run publish ports."""
+    chains = scene.table(4, "nat").chains
+    if "PREROUTING" not in chains or "DOCKER" in chains or not _lists(scene, "nat"):
+        return False
+    if not scene.pasted.published or not all(scene.shows(4, "nat", name) for name in chains):
+        return False
+    return not any(rule.target_name in TRANSLATING for rule in scene.table(4, "nat").rules())
 
 
 def _links_in_forward(scene: Scene, family: Family) -> bool:
@@ -91,12 +110,31 @@ def _links_in_forward(scene: Scene, family: Family) -> bool:
     return bool(link_pairs(rules)) or any(role is not None and role.code == "link" for role in roles)
 
 
-def _lists_filter(scene: Scene) -> bool:
-    """Return whether a source lists table filter: commands alone do not show what else there is."""
-    return not scene.is_pasted or any(_LISTS_FILTER.match(one.form) for one in scene.pasted.segments)
+def _lists(scene: Scene, table: str) -> bool:
+    """Return whether a source lists a table: commands alone do not show what else there is."""
+    forms = (one.form for one in scene.pasted.segments if _LISTING.match(one.form))
+    return not scene.is_pasted or any(re.search(rf"\b{table}\b", form) for form in forms)
 
 
 def _without_any(scene: Scene, family: Family) -> Finding:
+    if not _forward_has_none(scene, family):
+        return Finding(
+            "docker-rules-flushed",
+            message(
+                "Table nat has no rule of Docker, although containers publish ports: the table was flushed or"
+                " overwritten since."
+            ),
+            (Evidence("nat PREROUTING", message("no rule of Docker")),),
+            message(
+                "Without them, nothing forwards published ports to containers, and nothing masquerades what containers"
+                " send. dockerd does not notice until it starts again. A reload of firewalld, or a script with"
+                " iptables -F or iptables-restore, removes them. With iptables=false, or without root, Docker writes"
+                " none."
+            ),
+            _WRITE_AGAIN,
+            None,
+            family,
+        )
     forward = scene.table(family, "filter").chains["FORWARD"]
     blocking = [rule for rule in forward.rules if rule.target_name in BLOCKING]
     evidence = of_rule(blocking[-1]) if blocking else of_policy(forward)
@@ -111,11 +149,7 @@ def _without_any(scene: Scene, family: Family) -> Finding:
             " published ports. dockerd does not notice until it starts again. A reload of firewalld, or a script with"
             " iptables -F or iptables-restore, removes them. With iptables=false, Docker writes none."
         ),
-        message(
-            "To write them again: {command}. Load other rules with iptables-restore --noflush, and before Docker "
-            "starts.",
-            command=RESTART_DOCKER,
-        ),
+        _WRITE_AGAIN,
         None,
         family,
     )
@@ -154,11 +188,7 @@ def reloaded(scene: Scene) -> Iterator[Finding]:
             command=RESTART_DOCKER,
         )
         if flushes
-        else message(
-            "To write them again: {command}. Load other rules with iptables-restore --noflush, and before Docker "
-            "starts.",
-            command=RESTART_DOCKER,
-        ),
+        else _WRITE_AGAIN,
         None,
         scene.families[0],
     )
@@ -234,7 +264,7 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
     else:
         entries = ["DOCKER-ISOLATION-STAGE-1", "DOCKER"]
     led_to = [hook for name in entries for hook in scene.hooks(family, "filter").get(name, ())]
-    shown = scene.rules(family, "filter", "FORWARD") or _lists_filter(scene) or scene.knows_containers
+    shown = scene.rules(family, "filter", "FORWARD") or _lists(scene, "filter") or scene.knows_containers
     if (
         shown
         and not _links_in_forward(scene, family)

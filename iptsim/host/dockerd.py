@@ -4,6 +4,7 @@ from pydantic import Field
 
 from iptsim.host.docker_engine import Engine
 from iptsim.host.frozen import Frozen
+from iptsim.languages import Message, message
 
 
 class DockerDaemon(Frozen):
@@ -47,3 +48,26 @@ class DockerDaemon(Frozen):
     def engine(self) -> Engine | None:
         """The engine, or None if neither version nor generation is known."""
         return Engine.of(self.version or self.generation or "")
+
+    @property
+    def refusal(self) -> Message | None:
+        """Why dockerd does not start with these settings, as a sentence; None if it does.
+
+        Source: `verifyDaemonSettings` of moby, daemon/daemon_unix.go.
+        """
+        if self.icc is False and self.iptables is False:
+            return message(
+                "dockerd does not start with icc=false and iptables=false: icc=false needs rules of iptables."
+            )
+        is_newer = self.engine is not None and self.engine.major >= 28
+        if is_newer and self.icc is False and self.ipv6 and self.ip6tables is False:
+            return message(
+                "dockerd does not start with icc=false, ipv6=true and ip6tables=false: icc=false needs rules of"
+                " ip6tables."
+            )
+        if self.bridge and (self.bip or self.bip6):
+            return message(
+                "dockerd does not start with bridge and {option}: a bridge of your own has its own address.",
+                option="bip" if self.bip else "bip6",
+            )
+        return None

@@ -128,6 +128,16 @@ def test_what_can_not_be_changed_is_told(two: DockerHost, name: str, value: str,
     assert told in str(caught.value)
 
 
+def test_what_dockerd_refuses_is_told(two: DockerHost) -> None:
+    """Dockerd 20.10 says: "You specified --iptables=false with --icc=false. ICC=false uses iptables to function.".
+
+    It was run with them.
+    """
+    with pytest.raises(UsageError, match="does not start with icc=false and iptables=false"):
+        changed(two, [("icc", "false"), ("iptables", "false")])
+    assert changed(two, [("icc", "false"), ("iptables", "false"), ("icc", "true")]).daemon.icc is True
+
+
 def test_the_description_names_every_change() -> None:
     text = changed.__doc__ or ""
     assert [name for name in CHANGES if f"`{name}`" not in text] == []

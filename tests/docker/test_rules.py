@@ -96,7 +96,8 @@ PAIRS: list[tuple[str, list[Change], str]] = [
         ("docker-28.5", "published", [("userland-proxy", "false"), ("unpublish", "web:53/udp")],
          "published-no-proxy"),
         ("docker-28.5", "icc-off-published", [("icc", "true"), ("ip-masq", "false")], "no-masquerade"),
-        ("docker-28.5", "icc-off-published", [("iptables", "false"), ("ip6tables", "false")], "iptables-off"),
+        ("docker-28.5", "icc-off-published",
+         [("icc", "true"), ("iptables", "false"), ("ip6tables", "false")], "iptables-off"),
     )
 ] + [
     (f"{before}/{name}", [("engine", engine)], f"{after}/{name}")

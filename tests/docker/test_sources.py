@@ -402,10 +402,19 @@ def test_an_archive_is_a_source(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 
 def test_no_rules_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     """An empty output looks like a mistake; with --iptables=false it is what dockerd does."""
-    assert main(["docker-rules", str(FIXTURES / "docker-28.5/icc-off"), "--iptables=false"]) == 0
+    assert main(["docker-rules", str(FIXTURES / "docker-28.5/icc-on"), "--iptables=false"]) == 0
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "writes no IPv4 rules" in printed.err
+
+
+def test_settings_that_dockerd_refuses_are_an_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "daemon.json").write_text('{"icc": false, "iptables": false}')
+    status, out, err = run(capsys, str(tmp_path / "daemon.json"))
+    assert (status, out) == (2, [])
+    assert "dockerd does not start with icc=false and iptables=false" in err
 
 
 def test_a_missing_source_is_told(capsys: pytest.CaptureFixture[str]) -> None:

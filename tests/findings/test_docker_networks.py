@@ -84,6 +84,56 @@ def test_settings_that_make_docker_write_no_rules(
     assert ("docker-writes-no-rules" in lint(tmp_path, text)) is found
 
 
+def test_a_host_that_masquerades_by_hand_needs_no_rules_of_docker(tmp_path: Path) -> None:
+    rules = "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n"
+    assert "docker-writes-no-rules" not in lint(tmp_path, f'{{"iptables": false}}\n\n{NAT.format(rules)}')
+
+
+#: What dockerd refuses (moby, daemon/daemon_unix.go, verifyDaemonSettings; the last but one since 28, with
+#: --bip6). dockerd 20.10 was run with the first.
+REFUSED = [
+    ({"icc": False, "iptables": False}, ["icc=false", "iptables=false"]),
+    ({"bridge": "br0", "bip": "10.1.0.1/24"}, ["bridge=br0", "bip=10.1.0.1/24"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "evidence"), REFUSED)
+def test_settings_with_which_dockerd_does_not_start(
+    tmp_path: Path, settings: dict[str, object], evidence: list[str]
+) -> None:
+    (tmp_path / "daemon.json").write_text(json.dumps(settings))
+    codes = {one.code: one for one in iptsim.lint(tmp_path / "daemon.json")}
+    assert [str(one.text) for one in codes["dockerd-refuses-settings"].evidence] == evidence
+    assert "docker-writes-no-rules" not in codes
+    for name in settings:
+        (tmp_path / "daemon.json").write_text(json.dumps({name: settings[name]}))
+        assert "dockerd-refuses-settings" not in {one.code for one in iptsim.lint(tmp_path / "daemon.json")}
+
+
+@pytest.mark.parametrize(("version", "refused"), [("27.5.1", False), ("28.0.0", True)])
+def test_icc_off_needs_ip6tables_since_28(tmp_path: Path, version: str, refused: bool) -> None:
+    settings = '{"icc": false, "ipv6": true, "ip6tables": false, "fixed-cidr-v6": "2001:db8:1::/64"}'
+    text = f"{settings}\n\n$ docker --version\nDocker version {version}, build 0123456\n"
+    assert ("dockerd-refuses-settings" in lint(tmp_path, text)) is refused
+
+
+def test_published_ports_without_a_rule_in_nat(tmp_path: Path) -> None:
+    """Docker's DNAT rules are in chain DOCKER of table nat, to which PREROUTING jumps."""
+    listed = (
+        "$ docker ps\nCONTAINER ID   IMAGE   COMMAND   CREATED   STATUS   PORTS   NAMES\n"
+        '0123456789ab   nginx   "/run"   2 days ago   Up 2 days   {}   web\n'
+    )
+    published = listed.format("0.0.0.0:8080->80/tcp")
+    chains = "".join(f"-P {name} ACCEPT\n" for name in ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"))
+    nat = f"$ iptables -t nat -S\n{chains}-N PRE_public\n-A PREROUTING -j PRE_public\n"
+    forward = "-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n"
+    found = lint(tmp_path, f"{nat}{published}")["docker-rules-flushed"]
+    assert [str(one.place) for one in found.evidence] == ["nat PREROUTING"]
+    assert "docker-rules-flushed" not in lint(tmp_path, f"{nat}{listed.format('80/tcp')}")
+    assert "docker-rules-flushed" not in lint(tmp_path, f"{nat}{forward}{published}")
+    assert "docker-rules-flushed" not in lint(tmp_path, f'{nat}{published}\n{{"iptables": false}}\n')
+
+
 @pytest.mark.parametrize(
     ("setting", "place"),
     [('{"iptables": false}', "daemon.json"), ("ExecStart=/usr/bin/dockerd --iptables=false", "dockerd")],

@@ -57,8 +57,9 @@ def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
     * `remove`: "CONTAINER"
 
     Raises:
-        UsageError: a change cannot be made; the text names it.
+        UsageError: a change cannot be made, or dockerd does not start with the result; the text says why.
     """
+    before = docker.daemon.refusal
     for name, value in changes:
         change = _CHANGES.get(name)
         if change is None:
@@ -69,6 +70,8 @@ def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
             raise
         except ValueError as error:
             raise UsageError(message("--{name}: {error}", name=name, error=text_of(error))) from None
+    if before is None and docker.daemon.refusal is not None:
+        raise UsageError(docker.daemon.refusal)
     return docker
 
 

@@ -74,6 +74,8 @@ def started(
         0,
         message("The rules are those that dockerd would write for these settings; there are no others."),
     )
+    if docker.daemon.refusal is not None:
+        host.assumptions.append(docker.daemon.refusal)
     for container in host.containers.values():
         _set_resolver(host, container, container.dns or docker.daemon.dns)
     hidden = [one.name for one in docker.containers if one.published and not gateways(docker, one)]

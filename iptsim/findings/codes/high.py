@@ -17,8 +17,14 @@ KINDS: dict[str, Kind] = {
         message("A database or administration service is open to every address of the internet."),
         explains="access",
     ),
+    "dockerd-refuses-settings": high(message("dockerd does not start with its settings.")),
     "docker-rules-flushed": high(
         message("Docker runs containers, but some of its rules, or the jumps to them, are missing.")
+    ),
+    "docker-writes-no-rules": high(
+        message(
+            "In a pasted text: dockerd runs with iptables=false, so it writes no rules, and nothing else masquerades."
+        )
     ),
     "docker-user-not-asked": high(
         message("Nothing jumps to DOCKER-USER, so its rules have no effect."), explains="access"

@@ -130,9 +130,6 @@ KINDS: dict[str, Kind] = {
         message("In a pasted text: versions of iptables of both variants, legacy and nf_tables."),
         explains="nothing",
     ),
-    "docker-writes-no-rules": info(
-        message("In a pasted text: dockerd runs with iptables=false, so it writes no rules.")
-    ),
     "nat-empty": info(message("In a pasted text: table nat has no rules.")),
     "closed-by-default": info(
         message(
