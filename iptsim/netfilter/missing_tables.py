@@ -46,7 +46,7 @@ class Block(NamedTuple):
 
 
 def unseen_block(host: Host, rulesets: list[Ruleset], context: Context) -> Block | None:
-    """Return how Docker's rules in a table that is not shown could block a packet at a hook, or None.
+    """Return how rules in a table that is not shown could block a packet at a hook, or None.
 
     Args:
         host: the host.
@@ -63,6 +63,8 @@ def unseen_block(host: Host, rulesets: list[Ruleset], context: Context) -> Block
     if any("filter" in ruleset.tables for ruleset in rulesets) or context.state in ("ESTABLISHED", "RELATED"):
         return None
     program = "Docker" if _is_closed_by_docker(host, rulesets, context) else _closing(rulesets, context)
+    if not program and _may_close_input(rulesets, context):
+        program = context.hook
     return _of_filter(program, context) if program else None
 
 
@@ -175,8 +177,18 @@ def _closing(rulesets: list[Ruleset], context: Context) -> str:
     return "libvirt" if any(packet.dst in one and packet.src not in one for one in guests) else ""
 
 
+def _may_close_input(rulesets: list[Ruleset], context: Context) -> bool:
+    """Return whether a packet comes to INPUT of a table filter that Docker's nat rules show to exist.
+
+    So the source shows only a part of the rules, and INPUT may have some that are not Docker's. What a rule of nat
+    sends to the host is expected to arrive there.
+    """
+    arrives = context.hook == hooks.INPUT and context.in_interface != "lo" and not _is_translated(context)
+    return arrives and bool(_rules_beside(rulesets, "nat", "DOCKER"))
+
+
 def _of_filter(program: str, context: Context) -> Block:
-    """Return how a program could block a packet in table filter."""
+    """Return how a program, or a chain, could block a packet in table filter."""
     ends = {"in_interface": context.in_interface or "", "out_interface": context.out_interface or ""}
     unknown = Unknown(
         message("the rules of {program} in table filter", program=program),
