@@ -9,6 +9,7 @@ from iptsim.addresses import BITS, Family, address_text
 from iptsim.host import fib
 from iptsim.host.address_regions import every_public_address
 from iptsim.host.containers import Network
+from iptsim.host.evidence import BRIDGE
 from iptsim.host.inferred_interfaces import OUTSIDE
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, prefix_mask
@@ -90,7 +91,8 @@ def _with_destination(host: Host, question: Question, start: Start) -> Host | No
     It is unknown in an inferred host if the first packet of a connection would leave by the interface on which it
     arrived: nothing but a default route, or the subnet that was assumed there, leads to its destination. A private
     sender may be behind the host, which forwards its packets to the outside; its neighbour, which it would reach
-    without the host, is not.
+    without the host, is not. So it is unknown, too, if the interface is one whose addresses the source does not show.
+    A bridge connects neighbours itself; of them, the first address is usually its own.
     """
     if not host.inferred or not isinstance(start.origin, Outside) or not isinstance(question.to, Address):
         return None
@@ -102,7 +104,9 @@ def _with_destination(host: Host, question: Question, start: Start) -> Host | No
     namespace = host.namespace
     interface = namespace.interfaces.get(name)
     forth = fib.lookup(namespace, family, address)
-    if interface is None or forth.type != "unicast" or forth.device != name or interface.kind == "bridge":
+    if interface is None or forth.type != "unicast" or interface.kind == "bridge":
+        return None
+    if forth.device != name and not _is_of_unaddressed(start, interface, forth):
         return None
     if any(network.covers(family, address) for network in host.networks.values()):
         return None
@@ -117,6 +121,15 @@ def _with_destination(host: Host, question: Question, start: Start) -> Host | No
         cache={key: value for key, value in namespace.cache.items() if key == ("outside", family)},
     )
     return replace(host, namespace=changed)
+
+
+def _is_of_unaddressed(start: Start, interface: Interface, forth: fib.RouteResult) -> bool:
+    """Return whether a packet between neighbours arrives on an interface that may have its destination's address."""
+    if interface.addresses or forth.route is None or forth.route.prefix_length or not _neighbours(start):
+        return False
+    family, address = start.packet.family, start.packet.dst
+    is_first = address & ~prefix_mask(family, OUTSIDE[family][1]) == 1
+    return is_first or BRIDGE.fullmatch(interface.name) is None
 
 
 def _both_public(start: Start) -> bool:

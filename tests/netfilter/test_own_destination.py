@@ -63,6 +63,24 @@ def test_a_public_address_may_be_the_hosts(port: int, policy: str, verdict: str,
 
 
 @pytest.mark.parametrize(
+    ("name", "to", "verdict"),
+    [
+        ("vnet7", "10.66.0.4", "DEPENDS"),
+        ("vnet7", "10.67.0.1", "ACCEPT"),
+        ("podman3", "10.66.0.1", "DEPENDS"),
+        ("podman3", "10.66.0.4", "ACCEPT"),
+    ],
+)
+def test_a_neighbour_behind_an_interface_without_addresses(
+    name: str, to: str, verdict: str, tmp_path: Path
+) -> None:
+    """Neighbours reach each other without the host, except through a bridge of it, which has the first address."""
+    text = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+    answer = ask(tmp_path, text, "10.66.0.9", to, dport=53, proto="udp", in_interface=name)
+    assert answer.verdict == verdict
+
+
+@pytest.mark.parametrize(
     "shown",
     [
         "2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP\n"
