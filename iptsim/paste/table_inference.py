@@ -73,24 +73,24 @@ def _only_nat(targets: set[str]) -> bool:
 def tables_of_rules(items: Sequence[Item], *, mixed: bool = False) -> dict[str, list[Item]]:
     """Return rules without a table by their table, as grep prints those of several.
 
-    A rule whose target or chain only one other table has is taken as a rule of that table. If such rules show that
-    there are several tables, each of the others is taken as a rule of the table whose chain of that name is usual.
+    A rule whose target or chain only one table has shows that the rules are of several tables if the others are
+    usually in another one.
 
     Args:
         items: the rules.
         mixed: `iptables-save | grep` printed them, one table after the other.
     """
-    if mixed:
-        return _tables_in_order(items)
     usual = table_of_rules(items)
     certain = [_certain(item) for item in items]
     is_mixed = not {None, usual}.issuperset(certain) or usual == "mangle"
     is_mixed &= bool({"nat", "filter"}.intersection(certain))
     is_mixed &= not any(isinstance(item, ChainItem) for item in items)  # iptables -S prints one table
-    found: dict[str, list[Item]] = {usual: []}
+    if mixed or is_mixed:
+        return _tables_in_order(items)
+    found: dict[str, list[Item]] = {}
     for item, table in zip(items, certain, strict=True):
-        found.setdefault(table or (_likely(item) if is_mixed else None) or usual, []).append(item)
-    return {table: own for table, own in found.items() if own}
+        found.setdefault(table or usual, []).append(item)
+    return found
 
 
 def are_of_several_tables(items: Sequence[Item]) -> bool:

@@ -160,3 +160,28 @@ def test_lines_of_several_tables_without_the_command_that_printed_them() -> None
     answer = ask(loads_host(GREPPED_BARE), Question(sender="internet", to="host", proto="tcp", dport=8080))
     assert answer.verdict == "DEPENDS"
     assert "nat DOCKER" not in str(answer.reason.text)
+
+
+HAND_PICKED = """\
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.31.0.0/16 ! -o br-shop -j MASQUERADE
+-A DOCKER -i br-shop -j RETURN
+-A DOCKER ! -i br-shop -p tcp -m tcp --dport 8443 -j DNAT --to-destination 172.31.0.4:443
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o br-shop -j DOCKER
+-A FORWARD -i br-shop ! -o br-shop -j ACCEPT
+-A DOCKER -d 172.31.0.4/32 ! -i br-shop -o br-shop -p tcp -m tcp --dport 443 -j ACCEPT
+-A DOCKER-USER -j RETURN
+"""
+
+
+def test_lines_of_two_tables_without_headings() -> None:
+    """A chain is in the table of the rules that jump to it; only nat translates, and it has no FORWARD."""
+    tables = loads_host(HAND_PICKED).rulesets[4].tables
+    found = {
+        name: {chain.name for chain in table.chains.values() if not chain.builtin and chain.rules}
+        for name, table in tables.items()
+    }
+    assert found == {"nat": {"DOCKER"}, "filter": {"DOCKER", "DOCKER-USER"}}
+    answer = ask(loads_host(HAND_PICKED), Question(sender="internet", to="host", proto="tcp", dport=8443))
+    assert answer.verdict == "ACCEPT"
