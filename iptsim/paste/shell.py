@@ -46,6 +46,8 @@ _FOR_EACH = re.compile(
     r"(?:^|\|)\s*(?:sudo\s+)?(?:/\S*/)?xargs\s+"
     r"(?:-I\s*(?P<word>\S+)\s+|-[nPLda]\s*\S+\s+|-[0rt]+\s+|--\S+\s+)*(?=(?:sudo\s+)?\S*ip6?tables\s)"
 )
+#: What a shell runs as a command after filling in variables.
+_EVALUATED = re.compile(r"eval\s+([\"'])(?P<text>.*)\1\s*")
 #: A function of firewall scripts, as of NixOS's, that runs both iptables and ip6tables.
 _BOTH = "ip46tables"
 
@@ -137,6 +139,8 @@ class Script:
 
     def _command(self, line: Line, part: str, sure: bool) -> Typed | None:
         part = re.sub(r"^(?:then|do|else|\{|!)\s+", "", part)
+        if (evaluated := _EVALUATED.fullmatch(part)) is not None:
+            part = evaluated["text"]
         named = _NAMED.search(part.split(" -", 1)[0])
         if named and self.filled(named[0]) == named[0]:
             part = part.replace(named[0], "ip6tables" if "6" in named[0] else "iptables", 1)
@@ -203,6 +207,11 @@ def is_hook(text: str) -> bool:
     """Return whether a line has commands that WireGuard, systemd or ifupdown run."""
     lead = _LEAD.match(text)
     return lead is not None and bool(lead["key"] or lead["if"])
+
+
+def is_condition(text: str) -> bool:
+    """Return whether a line begins a condition or a loop, whose commands decide what runs next."""
+    return _OPENS.match(text) is not None
 
 
 def _unquoted(text: str) -> str:

@@ -285,6 +285,17 @@ def test_a_variable_for_the_program_that_is_looked_up_twice() -> None:
     assert rules(text) == ["-A INPUT -i lo -j ACCEPT"]
 
 
+def test_commands_that_eval_runs_after_a_condition() -> None:
+    """What a command in a condition prints is not the list of rules."""
+    text = (
+        '#!/bin/bash\nlocal tool="/sbin/iptables"\nuntil iptables -L DOCKER > /dev/null; do sleep 2; done\n'
+        'eval "${tool} -P FORWARD DROP"\neval "$tool -A FORWARD ! -o br7 -j LOG --log-prefix \'out: \'"\n'
+        "eval '$tool -t nat -A POSTROUTING -s 10.7.0.0/24 -j MASQUERADE'\n"
+    )
+    assert rules(text) == ['-A FORWARD ! -o br7 -j LOG --log-prefix "out: "']
+    assert rules(text, "nat") == ["-A POSTROUTING -s 10.7.0.0/24 -j MASQUERADE"]
+
+
 def test_commands_that_xargs_runs() -> None:
     """Each of them may run any number of times, also not at all, with unknown values (xargs(1))."""
     text = (

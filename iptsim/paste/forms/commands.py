@@ -17,7 +17,7 @@ from iptsim.paste.lines import Line, continued
 from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment, Warned, made_words
 from iptsim.paste.placeholders import is_cut
 from iptsim.paste.prompts import OUTPUT, UNPROMPTED, Command, command_of, without_prompt
-from iptsim.paste.shell import FWMARK, Script, Typed, is_down, is_shell
+from iptsim.paste.shell import FWMARK, Script, Typed, is_condition, is_down, is_shell
 from iptsim.paste.typed import CHANGES, Added, table_of_command
 from iptsim.paste.undoing import Runs, runs_of
 
@@ -82,7 +82,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 
 def _sets_program(text: str) -> bool:
-    return re.match(r"\s*(?:export\s+)?\w+=\S*ip6?tables\b", text) is not None
+    return re.match(r"\s*(?:(?:export|local|readonly)\s+)?\w+=\S*ip6?tables\b", text) is not None
 
 
 class _Text:
@@ -160,6 +160,8 @@ class _Reader:
             if (line.is_gap and self.typed) or (found and not changing and _is_cut(found)):
                 self._gap(line)
                 continue
+            if is_condition(text) and not changing:
+                found = []  # its output is tested, not shown
             if found and not changing and not self.typed:
                 return  # it lists rules, and what follows is its output
             if found and not changing:
