@@ -19,7 +19,7 @@ from iptsim.paste.lines import Line, commented, quoted_commands
 from iptsim.paste.pieces import Ask, ChainItem, Piece, Rules, Segment, Warned
 from iptsim.paste.shell import is_down
 from iptsim.paste.splitting import split
-from iptsim.paste.where_typed import check_one_machine, of_one_machine, on_other_machines
+from iptsim.paste.where_typed import Machines, of_one_machine
 
 #: Forms that say which connection failed for somebody.
 CLIENTS = (failures.FORM, sentences.FORM)
@@ -65,7 +65,7 @@ def read_texts(texts: Mapping[str, list[Line]], telling: Mapping[int, str]) -> R
         texts: their lines.
         telling: the numbers of lines that tell a cause by themselves, and what each of them is.
     """
-    reading = Reading()
+    reading, machines = Reading(), Machines()
     for name, lines in texts.items():
         reading.given.add(given_by(lines))
         segments, left_out = split(lines)
@@ -77,8 +77,8 @@ def read_texts(texts: Mapping[str, list[Line]], telling: Mapping[int, str]) -> R
             segments, left_out = _with_quoted(reading, lines, segments, left_out)
         segments, elsewhere = of_one_machine(segments)
         segments, proposed = _in_force(lines, segments)
-        check_one_machine(lines, segments)
-        others = on_other_machines(lines, segments)
+        machines.check(name, lines, segments)
+        others = machines.others(lines, segments)
         segments = [one for one in segments if not any(one is other for other in others)]
         elsewhere += proposed + others
         left_out = sorted([*left_out, *(at for one in elsewhere for at in range(one.first, one.last + 1))])

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from iptsim.errors import CaptureError
 from iptsim.host.docker_defaults import OWN_BRIDGES
-from iptsim.languages import message
+from iptsim.host.pasted import Lines
+from iptsim.languages import Message, message
 from iptsim.paste.lines import Line, SameLines
 from iptsim.paste.pieces import Ask, Facts, Resolver, Rules, Segment, Sockets
 from iptsim.paste.prompts import Command, command_of, prompt_of
@@ -217,7 +218,8 @@ def _place_in_containers(segments: list[Segment]) -> None:
     """Note which interfaces and routes are a container's: in the network of a Docker bridge, or with it as the gateway.
 
     The bridge is one of the host, and shown elsewhere in the text. A card that is older than the bridge, by its number,
-    and no end of a pair (eth0@if7) is the host's own, in a network that has the same addresses.
+    and no end of a pair (eth0@if7) is the host's own, in a network that has the same addresses. An end of a pair with a
+    MAC address as Docker makes it is a container's in any case.
     """
     bridges = [
         one for segment in segments for one in _addressed(segment) if OWN_BRIDGES.fullmatch(one.device)
@@ -225,15 +227,15 @@ def _place_in_containers(segments: list[Segment]) -> None:
     gateways = {str(bridge.interface.ip) for bridge in bridges}
     networks = {bridge.interface.network for bridge in bridges}
     oldest = min((bridge.number for bridge in bridges), default=0)
-    for segment in segments if bridges else ():
+    for segment in segments:
         own = [one for one in _addressed(segment) if not one.interface.is_loopback]
         routes = [*_entries(segment, "ip-route.json")]
         if any(OWN_BRIDGES.fullmatch(name) for name in (*(one.device for one in own), *_devices(routes))):
             continue
         inside = (
             _INSIDE.fullmatch(one.device)
-            and one.interface.network in networks
             and (one.is_veth or not 0 < one.number < oldest)
+            and (one.interface.network in networks or (one.is_veth and one.mac == _docker_mac(one)))
             for one in own
         )
         behind = {entry["gateway"] for entry in routes if "gateway" in entry}
@@ -252,6 +254,12 @@ class _Addressed(NamedTuple):
     interface: IPv4Interface
     number: int
     is_veth: bool
+    mac: str
+
+
+def _docker_mac(one: _Addressed) -> str:
+    """Return the MAC address that Docker gives a container with an IP address, until 27 (GenerateMACFromIP)."""
+    return "02:42:" + one.interface.ip.packed.hex(":")
 
 
 def _addressed(segment: Segment) -> Iterator[_Addressed]:
@@ -262,7 +270,8 @@ def _addressed(segment: Segment) -> Iterator[_Addressed]:
                 with suppress(ValueError):
                     text = f"{one.get('local')}/{one.get('prefixlen')}"
                     number, is_veth = int(entry.get("ifindex") or 0), "link_index" in entry
-                    yield _Addressed(str(entry.get("ifname")), IPv4Interface(text), number, is_veth)
+                    name, mac = str(entry.get("ifname")), str(entry.get("address"))
+                    yield _Addressed(name, IPv4Interface(text), number, is_veth, mac)
 
 
 def _entries(segment: Segment, file: str) -> Iterator[dict[str, Any]]:
@@ -271,54 +280,95 @@ def _entries(segment: Segment, file: str) -> Iterator[dict[str, Any]]:
             yield from parse_json(piece.files[file])
 
 
-def check_one_machine(lines: list[Line], segments: list[Segment]) -> None:
-    """Check that no table is listed on two machines, as prompts or headings before the listings name them.
+class Machines:
+    """The machines of the rules in all texts of a source, as prompts or headings name them."""
 
-    Raises:
-        CaptureError: one is; nothing says which of the machines a question is about.
-    """
-    listed: dict[tuple[int, str], tuple[str, int]] = {}
-    for segment in segments:
-        machine, number = _machine_of(lines, segment.first), lines[segment.first].number
-        if machine is None:
-            continue
-        for piece in segment.pieces:
-            if not isinstance(piece, Rules) or not piece.whole or piece.traced or piece.status:
+    def __init__(self) -> None:
+        self._listed: dict[tuple[int, str], tuple[str, Lines]] = {}
+        #: those that prompts name
+        self._prompted: set[str] = set()
+
+    def check(self, name: str, lines: list[Line], segments: list[Segment]) -> None:
+        """Check that no table is listed on two machines, as prompts or headings before the listings name them.
+
+        Args:
+            name: the name of the text.
+            lines: its lines.
+            segments: its segments.
+
+        Raises:
+            CaptureError: one is; nothing says which of the machines a question is about.
+        """
+        for segment in segments:
+            machine, number = _machine_of(lines, segment.first), lines[segment.first].number
+            if machine is None:
                 continue
-            other, line = listed.setdefault((piece.family or 4, piece.table), (machine, number))
-            if other != machine:
-                raise CaptureError(
-                    message(
-                        "table {table} is listed on two machines: {one} (line {line}) and {other} (line {number});"
-                        " leave out the one that the question is not about",
-                        table=piece.table,
-                        one=other,
-                        line=line,
-                        other=machine,
-                        number=number,
-                    )
-                )
+            here = Lines(name, number, number)
+            for piece in segment.pieces:
+                if not isinstance(piece, Rules) or piece.traced or piece.status:
+                    continue
+                if _prompted(lines, segment.first) == machine:
+                    self._prompted.add(machine)
+                if not piece.whole:
+                    continue
+                other, there = self._listed.setdefault((piece.family or 4, piece.table), (machine, here))
+                if other != machine:
+                    raise CaptureError(_two_machines(piece.table, (other, there), (machine, here)))
+
+    def others(self, lines: list[Line], segments: list[Segment]) -> list[Segment]:
+        """Return what is of other machines than that of the rules, as prompts or headings name them.
+
+        Below a heading that names a machine, sockets are those of the rules only if these are of that machine, too;
+        below one that names a container, only if no rules are printed elsewhere. Addresses, routes and settings are of
+        another machine if prompts name both.
+        """
+        rules = [one for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]
+        machines = {name for one in rules if (name := _machine_of(lines, one.first)) is not None}
+        found = []
+        for one in segments:
+            if any(isinstance(piece, Sockets) for piece in one.pieces):
+                machine = _machine_of(lines, one.first)
+                prompt = prompt_of(lines[one.first].text) or ""
+                named = machine is not None and (bool(machines) or (bool(rules) and "@" not in prompt))
+                inside = _OF_ANOTHER.fullmatch(_text_above(lines, one.first)) is not None and bool(rules)
+                if (named and machine not in machines) or inside or typed_elsewhere(lines, one.first):
+                    found.append(one)
+            elif all(isinstance(piece, Facts) for piece in one.pieces):
+                machine = _prompted(lines, one.first)
+                if machine is not None and self._prompted and machine not in self._prompted:
+                    found.append(one)
+        return found
 
 
-def on_other_machines(lines: list[Line], segments: list[Segment]) -> list[Segment]:
-    """Return the lists of sockets of other machines than that of the rules, as prompts or headings name them.
+def _two_machines(table: str, one: tuple[str, Lines], other: tuple[str, Lines]) -> Message:
+    """Return the error that a table is listed on two machines, each given with the line of its listing."""
+    (name, there), (machine, here) = one, other
+    if there.file == here.file:
+        return message(
+            "table {table} is listed on two machines: {one} (line {line}) and {other} (line {number});"
+            " leave out the one that the question is not about",
+            table=table,
+            one=name,
+            line=there.first,
+            other=machine,
+            number=here.first,
+        )
+    return message(
+        "table {table} is listed on two machines: {one} ({file}) and {other} ({another}); leave out the one that the"
+        " question is not about",
+        table=table,
+        one=name,
+        file=there.file,
+        other=machine,
+        another=here.file,
+    )
 
-    Below a heading that names a machine, sockets are those of the rules only if these are of that machine, too; below
-    one that names a container, only if no rules are printed elsewhere.
-    """
-    rules = [one for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]
-    machines = {name for one in rules if (name := _machine_of(lines, one.first)) is not None}
-    found = []
-    for one in segments:
-        if not any(isinstance(piece, Sockets) for piece in one.pieces):
-            continue
-        machine = _machine_of(lines, one.first)
-        prompt = prompt_of(lines[one.first].text) or ""
-        named = machine is not None and (bool(machines) or (bool(rules) and "@" not in prompt))
-        inside = _OF_ANOTHER.fullmatch(_text_above(lines, one.first)) is not None and bool(rules)
-        if (named and machine not in machines) or inside or typed_elsewhere(lines, one.first):
-            found.append(one)
-    return found
+
+def _prompted(lines: list[Line], at: int) -> str | None:
+    """Return the machine whose name is in the prompt of a line; None if none is, or one that any machine may have."""
+    prompt = prompt_of(lines[at].text)
+    machine = prompt.partition("@")[2].partition(".")[0].lower() if prompt is not None else ""
+    return machine if machine not in ("", "localhost") else None
 
 
 def _machine_of(lines: list[Line], at: int) -> str | None:

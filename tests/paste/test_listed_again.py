@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from iptsim.addresses import address_text
 from iptsim.errors import CaptureError
 from iptsim.findings import lint
 from iptsim.host.files import Source
@@ -11,6 +14,7 @@ from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
 from iptsim.paste.assembly import host_of_source
 from iptsim.question.model import Question
+from iptsim.sources import load_host
 
 
 def read(text: str) -> Host:
@@ -44,6 +48,35 @@ def test_the_later_of_two_lists_holds(between: str) -> None:
 def test_lists_of_two_machines_are_not_one_host(one: str, other: str) -> None:
     with pytest.raises(CaptureError, match="table filter is listed on two machines"):
         read(f"{one}\n{FIRST}\n{other}\n{LATER}")
+
+
+ADDRESSES = (
+    "{}ip addr\n2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP\n"
+    "    inet 192.168.9.4/24 scope global eth0\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "is_own"),
+    [("root@beta:~# ", False), ("me@alpha:/srv$ ", True), ("root@localhost:~# ", True), ("$ ", True)],
+)
+def test_addresses_of_another_machine_are_not_the_hosts(prompt: str, is_own: bool, tmp_path: Path) -> None:
+    """Below the rules, and in a file of their own."""
+    rules, shown = f"root@alpha:~# iptables -S\n{FIRST}", ADDRESSES.format(prompt)
+    one, other = tmp_path / "rules", tmp_path / "addresses"
+    one.write_text(rules)
+    other.write_text(shown)
+    for host in (read(f"{rules}\n{shown}"), load_host(one, extra=[other])):
+        found = {address_text(4, own.address) for own in host.namespace.interfaces["eth0"].addresses}
+        assert ("192.168.9.4" in found) is is_own
+
+
+def test_lists_of_two_machines_in_two_files(tmp_path: Path) -> None:
+    paths = tmp_path / "one", tmp_path / "two"
+    for path, name, text in zip(paths, ("alpha", "beta"), (FIRST, LATER), strict=True):
+        path.write_text(f"root@{name}:~# iptables -S\n{text}")
+    with pytest.raises(CaptureError, match=r"two machines: alpha \(.*one\) and beta \(.*two\)"):
+        load_host(paths[0], extra=[paths[1]])
 
 
 @pytest.mark.parametrize(
