@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain
 from iptsim.extensions.hidden import SHOW, Hidden, is_gap
 from iptsim.extensions.registry import find_target
@@ -18,6 +20,15 @@ from iptsim.paste.table_inference import may_stand_in
 
 #: Chains to which a rule without a chain may belong.
 _ANY_CHAIN = {"filter": ("INPUT", "FORWARD", "OUTPUT"), "nat": ("PREROUTING", "POSTROUTING")}
+#: The only packets that rules of a program's chain match. Tailscale: util/linuxfw, iptables_runner.go; its port varies.
+_CONCERNED = {
+    (4, "filter", "ts-input"): ("-i tailscale+", "-s 100.64.0.0/10", "-p udp"),
+    (6, "filter", "ts-input"): ("-i tailscale+", "-s fd7a:115c:a1e0::/48", "-p udp"),
+    (4, "filter", "ts-forward"): ("-i tailscale+", "-o tailscale+"),
+    (6, "filter", "ts-forward"): ("-i tailscale+", "-o tailscale+"),
+    (4, "nat", "ts-postrouting"): ("-m mark --mark 0x40000/0xff0000",),
+    (6, "nat", "ts-postrouting"): ("-m mark --mark 0x40000/0xff0000",),
+}
 
 
 def open_chains(shown: ShownTable) -> None:
@@ -58,7 +69,18 @@ def complete(shown: ShownTable, of_other_family: Collection[str] = ()) -> None:
         else:
             chain = table.chains[name] = Chain(table.name, name, declared=False)
             if piece is None or not piece.traced:
-                chain.rules.append(gap(table.name, name, 0, hidden_chain=True))
+                chain.rules += _hidden_rules(shown, chain)
+
+
+def _hidden_rules(shown: ShownTable, chain: Chain) -> Iterator[Rule]:
+    """Yield a placeholder for the rules of a chain that is not shown, or one for each kind of packet they match."""
+    hidden = gap(chain.table, chain.name, 0, hidden_chain=True)
+    kinds = _CONCERNED.get((shown.family, chain.table, chain.name))
+    if kinds is None:
+        yield hidden
+    for options in kinds or ():
+        item = RuleItem(chain.name, plain_words(options.split()), 0, "")
+        yield from (replace(rule, target=hidden.target) for rule in shown.made(item, chain))
 
 
 def _place_homeless(shown: ShownTable) -> None:

@@ -10,6 +10,7 @@ from iptsim.dump.reader import loads
 from iptsim.host.files import Source
 from iptsim.netfilter.walk import Simulator
 from iptsim.paste.assembly import host_of_source
+from iptsim.question.model import Question
 from iptsim.render.listing import listing
 from tests.test_captures import FIXTURES, probes, question_of, verdict_of
 
@@ -107,3 +108,26 @@ def test_a_listing_that_ends_after_a_heading(chains: tuple[str, ...], verdict: s
     ]
     question = question_of({**probe, "from": "10.1.1.1"})
     assert Simulator(host).walk(question).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("sender", "port", "proto", "verdict"),
+    [
+        ("198.51.100.7", 22, "tcp", "ACCEPT"),
+        ("198.51.100.7", 23, "tcp", "DROP"),
+        ("100.101.102.103", 23, "tcp", "DEPENDS"),  # a DROP unless it arrives on Tailscale's interface
+        ("198.51.100.7", 41641, "udp", "DEPENDS"),  # the port of Tailscale is accepted
+    ],
+)
+def test_what_tailscales_chain_does_not_concern_passes_it(
+    sender: str, port: int, proto: str, verdict: str
+) -> None:
+    """Rules: tailscale/util/linuxfw, iptables_runner.go (AddBase)."""
+    text = (
+        "# iptables -S INPUT\n-P INPUT DROP\n-A INPUT -j ts-input\n"
+        "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
+        "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+    )
+    simulator = Simulator(host_of_source(Source("paste", {}, text.encode())))
+    question = Question(sender=sender, to="host", proto=proto, dport=port)
+    assert simulator.walk(question).verdict == verdict
