@@ -35,7 +35,7 @@ _WRITE_AGAIN = message(
 def flushed(scene: Scene) -> Iterator[Finding]:
     """Find Docker's chains, jumps and MASQUERADE rules that are missing although its containers run."""
     for family in scene.families:
-        if scene.adds_to_docker or not _expects_rules(scene, family):
+        if scene.has_only_commands or not _expects_rules(scene, family):
             if _has_none(scene, family):
                 yield _without_any(scene, family)
             continue

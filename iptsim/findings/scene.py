@@ -274,7 +274,7 @@ class Scene:
     @cached_property
     def adds_to_docker(self) -> bool:
         """Whether a pasted text has only commands for chains of Docker that exist: it shows no rules of Docker."""
-        if not self.is_pasted or not all("tables commands" in one.form for one in self.pasted.segments):
+        if not self.has_only_commands:
             return False
         named = [
             chain
@@ -284,6 +284,11 @@ class Scene:
             if name in DOCKER_CHAINS
         ]
         return bool(named) and not any(chain.declared for chain in named)
+
+    @cached_property
+    def has_only_commands(self) -> bool:
+        """Whether a pasted text has only commands: it does not show what else the host has, or when they run."""
+        return self.is_pasted and all("tables commands" in one.form for one in self.pasted.segments)
 
     @cached_property
     def has_no_rules(self) -> bool:

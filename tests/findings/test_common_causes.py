@@ -352,6 +352,8 @@ def test_a_command_that_replaces_docker_s_rules(command: str, tmp_path: Path) ->
         f"{RUN}$ sudo iptables-restore --noflush < more\n",
         f"{RUN}$ sudo systemctl status iptables\n",
         "$ sudo systemctl restart iptables\n$ sudo iptables -A INPUT -j DROP\n",
+        # a script that makes chains before Docker starts does not show what is missing later
+        "#!/bin/sh\niptables -N DOCKER-FORWARD\niptables -N DOCKER-USER\niptables -I FORWARD -j DOCKER-USER\n",
     ],
 )
 def test_no_command_that_replaces_docker_s_rules(text: str, tmp_path: Path) -> None:
