@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from iptsim.errors import printable
+from iptsim.errors import Span, printable
+from iptsim.languages import say
 
 #: The schema that a SARIF log names.
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -40,6 +41,9 @@ class Annotation:
         text: more about it, in lines; may be empty.
         file: the file in question; "" for none, such as standard input.
         line: the line there, from 1; 0 for the whole file.
+        columns: the first column in question and the one after the last, from 0; (0, 0) for the whole line, and an end
+            of 0 for the rest of it.
+        expected_at: the place that says what is expected, if it is another one.
         group: what was checked: the source as the user named it.
         name: the name of the test case, if it is not the title.
         passed: whether the check passed, and there is nothing to annotate.
@@ -56,6 +60,8 @@ class Annotation:
     name: str = ""
     passed: bool = False
     evidence: str = ""
+    columns: tuple[int, int] = (0, 0)
+    expected_at: Span | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -98,6 +104,7 @@ def sarif(
                 "rules": [_descriptor(code, meanings.get(code, code), gravest[code]) for code in codes],
             }
         },
+        "columnKind": "unicodeCodePoints",
         "invocations": [invocation],
         "results": [_result(one, codes.index(one.code)) for one in failed],
     }
@@ -130,9 +137,19 @@ def _result(one: Annotation, index: int) -> dict[str, Any]:
         "partialFingerprints": dict.fromkeys(("iptsim/v1", "primaryLocationLineHash"), one.fingerprint),
     }
     if one.file:
-        place = {"artifactLocation": {"uri": _uri(one.file)}, "region": {"startLine": one.line or 1}}
-        result["locations"] = [{"physicalLocation": place}]
+        result["locations"] = [{"physicalLocation": _place(one.file, one.line, one.columns)}]
+    if (other := one.expected_at) is not None:
+        place = _place(other.source, other.line, (other.start, other.end))
+        result["relatedLocations"] = [{"physicalLocation": place, "message": {"text": say("the expectation")}}]
     return result
+
+
+def _place(file: str, line: int, columns: tuple[int, int]) -> dict[str, Any]:
+    start, end = columns
+    region = {"startLine": line or 1}
+    if start or end:
+        region |= {"startColumn": start + 1, **({"endColumn": end + 1} if end else {})}
+    return {"artifactLocation": {"uri": _uri(file)}, "region": region}
 
 
 def _uri(file: str) -> str:
@@ -154,7 +171,10 @@ def github(annotations: Iterable[Annotation]) -> Iterator[str]:
     for one in _failed(annotations):
         properties = {"title": f"iptsim: {one.title}"}
         if one.file:
-            properties = {"file": one.file, **({"line": str(one.line)} if one.line else {}), **properties}
+            numbers = {"line": one.line, "col": one.columns[0] + 1 if any(one.columns) else 0}
+            numbers["endColumn"] = one.columns[1] + 1 if one.columns[1] else 0
+            places = {name: str(number) for name, number in numbers.items() if number}
+            properties = {"file": one.file, **places, **properties}
         given = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
         yield f"::{_LEVELS[one.severity][1]} {given}::{_data(one.text or one.title)}"
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from iptsim.addresses import FAMILIES, Family, address_text
-from iptsim.errors import printable
+from iptsim.errors import Span, printable
 from iptsim.explanation.places import decision_of
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
@@ -210,17 +210,23 @@ class Checked:
         text = "\n".join(self._details(number, result)) if not result.passed else ""
         if expectation.because:
             text = say("Expected because: {why}", why=expectation.because) + f"\n{text}"
+        file, line, start, end = expectation.span
+        if end == start + 1:
+            # it continues in the lines below
+            end = 0
         return Annotation(
             "policy",
             expectation.severity,
             say("not as expected: {name}", name=expectation.name),
             text.strip(),
-            file=rule.source if rule is not None else expectation.span.source,
-            line=rule.line if rule is not None else expectation.span.line,
+            file=rule.source if rule is not None else file,
+            line=rule.line if rule is not None else line,
             group=self.source,
             name=expectation.name,
             passed=result.passed,
             evidence=f"{self.source}\n{expectation.name}",
+            columns=(0, 0) if rule is not None else (start, end),
+            expected_at=Span(file, line, start, end) if rule is not None else None,
         )
 
     def sheet(self) -> Sheet:

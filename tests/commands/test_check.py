@@ -187,10 +187,31 @@ def test_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.startswith(
         f"::error file={ICC_OFF}/iptables-save.txt,line=29,title=iptsim%3A not as expected%3A apart::"
     )
-    assert [error.message for error in SARIF.iter_errors(json.loads(log.read_text()))] == []
+    written_log = json.loads(log.read_text())
+    assert [error.message for error in SARIF.iter_errors(written_log)] == []
+    (result,) = written_log["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 29}
+    expected = result["relatedLocations"][0]["physicalLocation"]
+    text = Path(policy).read_text()
+    first, last = (expected["region"][key] - 1 for key in ("startColumn", "endColumn"))
+    assert text.splitlines()[expected["region"]["startLine"] - 1][first:last].startswith("{name: apart, ")
     root = ElementTree.parse(cases).getroot()
     assert (root.get("tests"), root.get("failures")) == ("2", "1")
     assert next(case.get("name") for case in root.iter("testcase")) == "apart"
+
+
+def test_what_no_rule_decides_is_shown_at_the_expectation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of an expectation in several lines, the first one is shown from where it starts."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("expectations:\n  - from: client\n    to: host\n    expect: drop\n")
+    assert main(["check", str(policy), ICC_OFF, "--format", "sarif"]) == 1
+    (result,) = json.loads(capsys.readouterr().out)["runs"][0]["results"]
+    assert "relatedLocations" not in result
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 2, "startColumn": 5}
+    assert main(["check", str(policy), ICC_OFF, "--format", "github"]) == 1
+    assert f"file={policy},line=2,col=5,title=" in capsys.readouterr().out.replace("%3A", ":")
 
 
 @pytest.mark.parametrize(
