@@ -14,7 +14,7 @@ from iptsim.addresses import Family, parse_address
 from iptsim.errors import UsageError, printable
 from iptsim.host import Host, fib
 from iptsim.host.address_regions import LINK_LOCAL, unicast_addresses
-from iptsim.languages import Text, message
+from iptsim.languages import Text, message, text_of
 from iptsim.protocols import PORT_PROTOCOLS, protocol_name
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.reaching.classes import Names, ReachClass, merged, selected
@@ -27,7 +27,7 @@ from iptsim.sets.landscape import Landscape
 from iptsim.sets.limits import MOST_WAYS
 from iptsim.sets.lines import WIDENED
 from iptsim.sets.nat_forms import Nat, forms
-from iptsim.sets.packets import OutsideError, PacketSet, union
+from iptsim.sets.packets import OutsideError, PacketSet, TooManyNodesError, union
 from iptsim.sets.space import Space
 from iptsim.sets.summaries import Among
 from iptsim.shown import Framed
@@ -276,9 +276,18 @@ def reach(
     )
     among = _followed(host, space, asked, first, None if target is None or target.end.names else targets)
     try:
-        found = follow(among=among)
-    except OutsideError:
-        found = follow()
+        try:
+            found = follow(among=among)
+        except OutsideError:
+            found = follow()
+    except TooManyNodesError as error:
+        if first is not None and target is not None:
+            raise
+        raise TooManyNodesError(
+            message(
+                "{error}, or ask about one source and one destination (--from, --to)", error=text_of(error)
+            )
+        ) from None
     end = target.end if target is not None else None
     return made(host, space, found, first, end, state, asked, apart=apart)
 

@@ -140,7 +140,9 @@ def _result(one: Annotation, index: int) -> dict[str, Any]:
         result["locations"] = [{"physicalLocation": _place(one.file, one.line, one.columns)}]
     if (other := one.expected_at) is not None:
         place = _place(other.source, other.line, (other.start, other.end))
-        result["relatedLocations"] = [{"physicalLocation": place, "message": {"text": say("the expectation")}}]
+        result["relatedLocations"] = [
+            {"physicalLocation": place, "message": {"text": say("the expectation")}}
+        ]
     return result
 
 

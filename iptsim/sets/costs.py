@@ -81,7 +81,7 @@ def too_many(costs: Iterable[Costs]) -> TooManyNodesError:
     return TooManyNodesError(
         message(
             "the sets of packets need more than {most} nodes; most of them come from {rules}, which compare {fields}. "
-            "Ask about one address or network, or leave these rules out",
+            "Leave these rules out to answer for the others",
             **values,
         )
     )

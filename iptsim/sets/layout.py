@@ -7,19 +7,16 @@ The order matters: sets of packets stay small if the addresses that rules compar
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterable, Mapping, Set
+from collections.abc import Callable, Hashable, Iterable, Set
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 from typing import Any
 
-from iptsim.addresses import Family, parse_address
-from iptsim.errors import UsageError
+from iptsim.addresses import Family
 from iptsim.extensions.constraints import Allowed, Masked, Names, Pattern, Ranges, Some
 from iptsim.extensions.context import Context
-from iptsim.extensions.parameters import parse_protocol
-from iptsim.languages import Text, message, text_of
-from iptsim.protocols import SYN, TCP
+from iptsim.languages import Text, message
 from iptsim.ranges import united
 from iptsim.sets.bdd import Engine
 from iptsim.sets.numbering import Numbering
@@ -120,44 +117,6 @@ class Layout:
     _cubes: dict[tuple[str, ...], Any] = field(default_factory=dict)
     _others: dict[tuple[str, ...], tuple[int, Any]] = field(default_factory=dict)
     _undecided: dict[frozenset[str], tuple[int, Any]] = field(default_factory=dict)
-
-    def read(self, packet: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of a packet's fields as sets have them, from numbers or the texts of a batch line.
-
-        Raises:
-            UsageError: there is no such field, or it cannot have the value.
-        """
-        found: dict[str, Any] = {}
-        values = dict(packet)
-        if "icmp_code" in values:
-            values["icmp_type"] = values.get("icmp_type", 0) << 8 | values.pop("icmp_code")
-        for name, value in values.items():
-            key = "in_interface" if name == "in" else name
-            if key not in self.places:
-                choices = ", ".join(key for key, place in self.places.items() if place.why is None)
-                raise UsageError(
-                    message("unknown field {name}; choose from: {choices}", name=repr(name), choices=choices)
-                )
-            try:
-                found[key] = self._read(key, value) if isinstance(value, str) else value
-            except ValueError as error:
-                raise UsageError(text_of(error)) from None
-        if found.get("proto") == TCP:
-            found.setdefault("tcp_flags", SYN)
-        return found
-
-    def _read(self, key: str, value: str) -> str | int:
-        if key == "proto":
-            return parse_protocol(value)
-        if key not in ("src", "dst"):
-            place = self.places[key]
-            return value if place.numbering is not None or place.values else int(value)
-        family, number = parse_address(value)
-        if family != self.family:
-            raise ValueError(
-                message("{address} is not an IPv{family} address", address=value, family=self.family)
-            )
-        return number
 
     def __post_init__(self) -> None:
         for key, bits in _HEADER:

@@ -18,6 +18,7 @@ from iptsim.question.header import DEFAULT_SPORT
 from iptsim.ranges import united
 from iptsim.sets.layout import Layout, Place
 from iptsim.sets.numbering import Words
+from iptsim.sets.packet_fields import read_packet
 from iptsim.shown import made
 
 if TYPE_CHECKING:
@@ -128,13 +129,13 @@ class PacketSet:
     def __contains__(self, packet: Mapping[str, Any]) -> bool:
         """Return whether all packets with these values of fields are in the set.
 
-        Values are numbers, or texts as in a batch line, such as :meth:`witness` returns. A TCP packet without
-        `tcp_flags` has only SYN set.
+        Values are as in a batch line, such as :meth:`witness` returns; addresses may also be numbers. A TCP packet
+        without `tcp_flags` has only SYN set, and an ICMP type without a code has code 0.
 
         Raises:
             UsageError: there is no such field, or it cannot have the value.
         """
-        return bool(self.having(self.layout.read(packet)).function == self.layout.engine.true)
+        return bool(self.having(read_packet(self.layout, packet)).function == self.layout.engine.true)
 
     def __repr__(self) -> str:
         engine = self.layout.engine

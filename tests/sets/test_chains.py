@@ -20,6 +20,7 @@ from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.surroundings import World
 from iptsim.packet import Packet
+from iptsim.protocols import ICMP
 from iptsim.question.model import Question
 from iptsim.sets.chains import Chains
 from iptsim.sets.layout import Layout
@@ -197,7 +198,7 @@ def test_too_many_nodes_name_the_rules(engine: Any) -> None:
     remedy = (
         r"Install the compiled engine.*pip install 'iptsim\[exact\]'"
         if engine == "python"
-        else "Ask about one"
+        else "Leave these rules out to answer"
     )
     wanted = (
         r"more than 20,000 nodes; most of them come from filter FORWARD rule .*, which compare src, dst\. "
@@ -289,7 +290,7 @@ def values_of(context: Context) -> dict[str, Any]:
         "dport": packet.dport or 0, "ct.state": context.state, "mark": packet.mark,
         "ct.mark": connection.mark if connection else 0, "tcp_flags": packet.tcp_flags,
         "fragment": packet.fragment or "whole", "ttl": packet.ttl,
-        "icmp_type": (packet.icmp_type or 0) << 8 | (packet.icmp_code or 0),
+        **({"icmp_type": packet.icmp_type, "icmp_code": packet.icmp_code} if packet.proto == ICMP else {}),
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import pytest
 from iptsim.addresses import Family
 from iptsim.asking import ask
 from iptsim.host import load_host
+from iptsim.protocols import ICMP
 from iptsim.question.model import Question
 from iptsim.question.places import Outside
 from iptsim.question.start import first_packet
@@ -166,7 +167,7 @@ def test_real_connections_have_the_fate_of_their_set(capture: str) -> None:
         values: dict[str, Any] = {
             "src": source, "dst": packet.dst, "proto": packet.proto,
             "sport": packet.sport or 0, "dport": packet.dport or 0, "tcp_flags": packet.tcp_flags,
-            "icmp_type": (packet.icmp_type or 0) << 8,
+            **({"icmp_type": packet.icmp_type} if packet.proto == ICMP else {}),
         }  # fmt: skip
         if isinstance(start.origin, Outside):
             values["in_interface"] = start.origin.interface
