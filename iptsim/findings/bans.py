@@ -92,9 +92,13 @@ def not_for_containers(scene: Scene) -> Iterator[Finding]:
 
 
 def _beside_containers(scene: Scene, family: Family) -> Iterator[Finding]:
-    """Find, in a pasted text, bans in INPUT beside a list of published ports, if no rule of Docker is shown."""
-    if not scene.pasted.published or family == 6 or scene.has_no_rules:
+    """Find bans in INPUT in a pasted text without rules of Docker: with published ports, or with senders to block."""
+    published = scene.pasted.published
+    wants_block = "docker" in scene.pasted.engines and scene.pasted.complaint.allowed
+    if not (published or wants_block) or family == 6 or scene.has_no_rules:
         return
+    if scene.shows(family, "filter", "FORWARD") and scene.rules(family, "filter", "FORWARD"):
+        return  # without Docker's rules, as there are no others
     found = [
         one
         for one in islice(_bans(scene, family), _TRIED)
@@ -102,13 +106,16 @@ def _beside_containers(scene: Scene, family: Family) -> Iterator[Finding]:
     ]
     if not found:
         return
-    name, port, proto, _ = scene.pasted.published[0]
+    port: Message = message("ports of containers")
+    if published:
+        name, number, proto, _ = published[0]
+        port = message("port {port} of {name}", port=f"{number}/{proto}", name=name)
     command = f"{tool_of(family)} -I DOCKER-USER {found[0].words} -j {found[0].rule.target_name}"
     yield Finding(
         "bans-not-for-containers",
         message(
             "INPUT blocks senders, but packets to the published {port} do not pass INPUT.",
-            port=message("port {port} of {name}", port=f"{port}/{proto}", name=name),
+            port=port,
         ),
         tuple(of_rule(one.rule) for one in found[:SHOWN]),
         message(

@@ -273,7 +273,9 @@ def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, show
             else "",
         ),
         message_sentences(
-            message("{commands}.", commands=shell(*commands)) if commands else "",
+            message("{commands}.", commands=shell(*commands))
+            if commands
+            else _both_directions(family, _chain_for_rules(scene, family), behind.interface),
             _other_remedy(family) if of_docker else _with_ufw(scene, family, behind),
         ),
         shown,
@@ -328,10 +330,10 @@ def _chain_for_rules(scene: Scene, family: Family) -> str:
     return "DOCKER-USER" if scene.jumps(family, "filter", "DOCKER-USER") else "FORWARD"
 
 
-def _both_directions(family: Family, chain: str) -> Message:
+def _both_directions(family: Family, chain: str, interface: str = "INTERFACE") -> Message:
     return message(
         "Accept the traffic in both directions: {commands}.",
-        commands=shell(*accept_both_ways(family, chain, "INTERFACE")),
+        commands=shell(*accept_both_ways(family, chain, interface)),
     )
 
 

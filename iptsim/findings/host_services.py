@@ -68,7 +68,8 @@ def _without_networks(scene: Scene) -> Iterator[Finding]:
         if engine not in _USUAL:
             continue
         sender, bridge = _USUAL[engine]
-        shown = scene.ask(sender, "host", 4, proto="tcp", dport=SOME_PORT, **{"in": bridge})
+        port = min(scene.pasted.complaint.ports, default=SOME_PORT)
+        shown = scene.ask(sender, "host", 4, proto="tcp", dport=port, **{"in": bridge})
         if shown is None or filtered_at(shown, "INPUT") is None:
             continue
         title = message(

@@ -294,7 +294,10 @@ def withheld(scene: Scene) -> Iterator[Finding]:
 
 
 def discarded(scene: Scene) -> Iterator[Finding]:
-    """Find ports that settings publish, but of containers in the host's network, or beside the host."""
+    """Find ports that settings publish, but of containers in another one's network, the host's, or beside the host.
+
+    Source: moby, daemon/internal/runconfig/hostconfig.go.
+    """
     containers = [one for one in scene.host.containers.values() if one.withheld]
     in_host = [one for one in containers if one.network_mode == "host"]
     beside = [
@@ -302,6 +305,28 @@ def discarded(scene: Scene) -> Iterator[Finding]:
         for one in containers
         if one.endpoints and all(_driver(scene, name) in DRIVERS for name in one.endpoints)
     ]
+    sharing = [one for one in containers if one.network_mode.startswith("container:")]
+    if sharing:
+        owner = sharing[0].network_mode.partition(":")[2]
+        yield _discarded(
+            scene,
+            sharing,
+            message(
+                "Docker does not publish the ports of {names}: it uses the network of {owner}.",
+                names=_names(sharing),
+                owner=owner,
+            ),
+            message(
+                "Containers that share a network have one address, and only the container that owns the network can"
+                " publish ports. Docker rejects the other one: conflicting options: port publishing and the container"
+                " type network mode."
+            ),
+            message(
+                "Publish the port on {owner} instead, and remove ports from {name}.",
+                owner=owner,
+                name=sharing[0].name,
+            ),
+        )
     if in_host:
         yield _discarded(
             scene,

@@ -29,6 +29,8 @@ FAILS = re.compile(
     r"(?:refused|blocked|dropped|rejected|lost)\b"
     r"|\bno (?:route to host|internet|connecti\w+|response|repl(?:y|ies)|network|dns)\b|\bstop(?:s|ped) working\b"
     r"|\b(?:problems?|trouble|issues?) (?:with |in |when |while )?(?:connect|access|reach|getting|routing|forward)\w*"
+    r"|\b(?:works?|working|fine|ok|reach\w*|ping|connect\w*)\b(?:[^.!?]|\.\d){0,60}?\bbut not\b"
+    r"|\blost (?:the |all |their |its |my )?(?:internet|network|connect\w+|access)\b"
     r"|\block(?:ed|s) (?:me|myself) out\b|\bblocks? (?:me|my|all|everything)\b|100% packet loss"
     r"|連不|無法|不能|不通|失敗|逾時|连不|无法|失败|超时",
     re.IGNORECASE,
@@ -37,6 +39,7 @@ FAILS = re.compile(
 _ALLOWED = re.compile(
     r"\b(?:anyone|anybody|everyone|world|still) (?:\w+ )?"
     r"(?:can|able|access\w*|open|reach\w*|connect\w*|allow\w*|respond\w*|get(?:s|ting)? (?:in|through))\b"
+    r"|\bstill (?:see\w*|shows?|gets?|getting|receiv\w+) (?:\w+ ){0,3}?(?:requests?|traffic|connections?|attempts?)\b"
     r"|\b(?:shouldn't|should not|must not|not supposed to)\b(?! (?:be )?(?:block|drop|reject|fail|matter))"
     r"|\bexpos(?:ed|es|ing|ure)\b|\bbypass\w*"
     r"|\b(?:not|n't|never) (?:\w+ )?(?:block|drop|bann?|filter|reject|restrict|protect)(?:p?ed|p?ing)?\b"
@@ -86,7 +89,7 @@ _SENDERS = {
         re.IGNORECASE,
     ),
     "containers": re.compile(
-        rf"\b(?:container|pod)s?{_CANNOT}|\bdocker exec\b|\binter-container\b|容器"
+        rf"\b(?:container|pod)s?(?: \([^()]*\))?{_CANNOT}|\bdocker exec\b|\binter-container\b|容器"
         r"|\b(?:from|in|inside|within|of|between) "
         r"(?:(?:an?|the|my|all|any|some|one|two|docker|inside|within|of|(?:an)?other) )*(?:container|pod)s?\b",
         re.IGNORECASE,

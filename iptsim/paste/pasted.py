@@ -56,7 +56,8 @@ from iptsim.reading import parse_json
 _ENGINES = {
     "podman": re.compile(r"\bpodman\b", re.IGNORECASE),
     "kubernetes": re.compile(r"\b(?:k3s|k8s|kubernetes|kubectl|coredns|KUBE-[A-Z]+)\b", re.IGNORECASE),
-    "docker": re.compile(r"\bdockerd?\b(?!\.io)", re.IGNORECASE),  # Podman's images may be at docker.io, too
+    # Podman's images may be at docker.io, too
+    "docker": re.compile(r"\bdockerd?\b(?!\.io)|\bbr-[0-9a-f]{12}\b", re.IGNORECASE),
     "swarm": re.compile(r"\bswarm\b|\bdocker (?:service|stack) \w", re.IGNORECASE),
 }
 _REBOOT = re.compile(

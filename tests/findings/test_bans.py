@@ -106,6 +106,20 @@ def test_a_listing_without_the_chains_of_docker(tmp_path: Path) -> None:
     assert found(tmp_path, LISTING.format(forward=asked)) is None
 
 
+@pytest.mark.parametrize(
+    ("said", "more", "found"),
+    [
+        ("nginx runs in docker, and its log still shows requests of 198.51.100.77.", "", True),
+        ("nginx still shows requests of 198.51.100.77.", "", False),
+        # all rules of FORWARD, and none of Docker
+        ("I have docker, too.", "-P FORWARD DROP\n-A FORWARD -i lo -j ACCEPT\n", False),
+    ],
+)
+def test_a_ban_in_a_text_that_only_names_docker(tmp_path: Path, said: str, more: str, found: bool) -> None:
+    text = f"{said}\n\n$ iptables -S\n-P INPUT ACCEPT\n{more}-A INPUT -s 198.51.100.77/32 -j DROP\n"
+    assert ("bans-not-for-containers" in lint(tmp_path, text)) is found
+
+
 def test_a_ban_of_a_listing_that_hides_interfaces(tmp_path: Path) -> None:
     """The rules of ACCEPT and DROP without interfaces are those of dockerd 26 for docker0."""
     text = """\

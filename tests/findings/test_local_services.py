@@ -230,6 +230,23 @@ def test_ports_that_docker_discards(tmp_path: Path, network: str, found: bool) -
     assert ("ports-discarded" in codes(tmp_path, text)) is found
 
 
+def test_ports_of_a_container_in_the_network_of_another(tmp_path: Path) -> None:
+    """Docker create: "conflicting options: port publishing and the container type network mode"."""
+    text = """\
+services:
+  vpn:
+    image: vpn
+  client:
+    image: client
+    network_mode: service:vpn
+    ports: ["8080:8080"]
+"""
+    (tmp_path / "compose.yaml").write_text(text)
+    (found,) = (one for one in iptsim.lint(tmp_path / "compose.yaml") if one.code == "ports-discarded")
+    assert "uses the network of" in str(found.title)
+    assert [str(one.text) for one in found.evidence] == ["8080->8080/tcp"]
+
+
 @pytest.mark.parametrize(
     ("more", "found"),
     [("", True), ("-A FORWARD -s 10.42.0.0/16 -j ACCEPT\n", False), ("-A FORWARD -j FLANNEL-FWD\n", False)],

@@ -195,6 +195,9 @@ KINDS: dict[str, Kind] = {
     "name-not-resolved": high(
         message("In a pasted text: a container cannot resolve another one's name, because of their networks.")
     ),
+    "swarm-port-closed": high(
+        message("INPUT accepts a port that the nodes of a swarm use, but blocks others that they need.")
+    ),
     "port-not-published": high(
         message("In a pasted text: a connection goes to a port of a container that is not published.")
     ),

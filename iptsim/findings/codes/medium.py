@@ -35,7 +35,8 @@ KINDS: dict[str, Kind] = {
     ),
     "ports-discarded": medium(
         message(
-            "Settings publish a port of a container in the host's network, or on macvlan: Docker ignores it."
+            "Settings publish a port of a container in the network of the host or of another container, or on macvlan:"
+            " Docker does not."
         )
     ),
     "docker-user-not-ipv6": medium(
