@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -25,6 +25,9 @@ _CHANGES = (
 _ENDS = re.compile(
     r"-g |-j (?:ACCEPT|DROP|RETURN|REJECT|NFQUEUE|DNAT|SNAT|MASQUERADE|REDIRECT|NETMAP)(?: |$)"
 )
+#: Options that iptables allows once in a rule, and the one that names a protocol, which options of ports need.
+_ONCE = frozenset({"-s", "-d", "-i", "-o", "-p"})
+_PROTOCOL = re.compile(r"-p [a-z0-9-]+")
 #: The maximum number of alternatives of a rule; those for the services of a cluster are some thousands.
 _MOST = 30_000
 
@@ -94,16 +97,30 @@ def alternatives(
         more = [action.more] if action.more else []
         before, called = len(made), changes(action)
         for parts in product(*action.conditions.alternatives, *more):
-            words = " ".join(filter(None, parts))
+            words, repeated = _once_each(parts)
             if len(made) == _MOST:
                 raise UntranslatableError
-            if not changed.isdisjoint(" ".join((words, *action.conditions.also)).split()):
+            if not changed.isdisjoint(" ".join((words, *repeated, *action.conditions.also)).split()):
                 return list(_apart(actions, origin))
-            made.append(origin.rule(words, action.target, action.called, action.conditions))
+            rule = origin.rule(words, action.target, action.called, action.conditions)
+            made.append(rule._replace(also=(*rule.also, *repeated)))
             changed |= called
         if len(made) > before:
             changed = changed.union(*(on for found, on in _CHANGES if found.match(action.target)))
     return made
+
+
+def _once_each(parts: Iterable[str]) -> tuple[str, list[str]]:
+    """Return options as those of one rule, and apart from them those that iptables would not allow once more."""
+    words, repeated, used = "", list[str](), set[str]()
+    for part in filter(None, parts):
+        once = _ONCE.intersection(part.split())
+        if used.isdisjoint(once):
+            words, used = f"{words} {part}".lstrip(), used | once
+        else:
+            protocol = _PROTOCOL.search(words) if "-p" not in once else None
+            repeated.append(f"{protocol[0]} {part}" if protocol else part)
+    return words, repeated
 
 
 def _apart(actions: Sequence[Action], origin: Origin) -> Iterator[NftRule]:

@@ -80,8 +80,6 @@ _HEADER_FIELDS = {
 }  # fmt: skip
 #: The bits of IPv4's field on fragments that are the offset; it is 0 in the first fragment (IP_OFFSET).
 _FRAGMENT_OFFSET = 0x1FFF
-#: Options that iptables allows once in a rule.
-_ONCE = re.compile(r" -[sdiop] ")
 
 
 class Conditions(Restrictions):
@@ -132,8 +130,6 @@ class Conditions(Restrictions):
         if options is None:
             self.hidden.append(shown(value))
             self.imply(value.get("left") if isinstance(value, Mapping) else None)
-        elif len(options) == 1 and self._has(options[0]):
-            self.also.append(options[0])
         else:
             self.options.append(options)
 
@@ -146,11 +142,6 @@ class Conditions(Restrictions):
                     self.options[-1] = found
                     return True
         return False
-
-    def _has(self, option: str) -> bool:
-        """Return whether another condition has an option that iptables allows once in a rule."""
-        once = _ONCE.search(f" {option}")
-        return once is not None and any(once[0] in f" {other}" for one in self.options for other in one)
 
     def of(self, left: Any, op: str, right: Any) -> list[str] | None:
         """Return alternative options, one of which must match: empty if no packet can match, None if unknown."""

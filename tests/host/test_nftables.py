@@ -409,6 +409,20 @@ def test_an_option_twice() -> None:
     assert translated(inside, on("saddr", "10.1.1.1", "!="), on("daddr", "10.1.1.1"), {"drop": None})[4] == [
         "-s 10.0.0.0/8 -d 10.1.1.1 -j DROP ! -s 10.1.1.1 ()"
     ]
+    some = on("saddr", {"set": ["10.1.1.1", "10.1.1.2"]})
+    verdicts = mapped(inside["match"]["left"], ["10.1.1.1", {"drop": None}])
+    assert translated(on("saddr", "10.2.2.2", "!="), some, verdicts)[4] == [
+        "! -s 10.2.2.2 -j DROP -s 10.1.1.1 -s 10.1.1.1 ()",
+        "! -s 10.2.2.2 -j DROP -s 10.1.1.2 -s 10.1.1.1 ()",
+    ]
+    port = {"payload": {"protocol": "tcp", "field": "dport"}}
+    pairs = mapped(
+        {"concat": [inside["match"]["left"], port]}, [{"concat": ["10.1.1.1", 80]}, {"drop": None}]
+    )
+    assert translated(some, pairs)[4] == [
+        f"-p tcp -s 10.1.1.{number} -j DROP -p tcp -s 10.1.1.1 -m multiport --dports 80 ()"
+        for number in (1, 2)
+    ]
 
 
 @pytest.mark.parametrize(

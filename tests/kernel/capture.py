@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.kernel.description import World
 from tests.kernel.namespaces import Namespace
+from tests.kernel.tracing import OWN_TABLE
 
 _COMMANDS = {
     "ip-addr.json": "ip -j addr",
@@ -54,6 +55,8 @@ def capture_host(namespace: Namespace, world: World) -> dict[str, str]:
         files[name] = _headed(world.other_dump, tool, world.other_backend)
     for name, command in _COMMANDS.items():
         files[name] = namespace.run(command.split())
+    if world.nft:
+        files["nft-ruleset.json"] = json.dumps({"nftables": read_nft(namespace)})
     lines = []
     with namespace.entered():
         for pattern in _SYSCTLS:
@@ -65,6 +68,17 @@ def capture_host(namespace: Namespace, world: World) -> dict[str, str]:
     if any(guest.saved for guest in world.guests):
         files["container-netns.json"] = json.dumps(_guests(world, json.loads(files["ip-link.json"])))
     return files
+
+
+def read_nft(namespace: Namespace) -> list[dict[str, Any]]:
+    """Return what `nft -j list ruleset` shows, without the laboratory's own table."""
+    listing: list[dict[str, Any]] = json.loads(namespace.run(["nft", "-j", "list", "ruleset"]))["nftables"]
+    entries = ((kind, found) for entry in listing for kind, found in entry.items())
+    return [
+        {kind: found}
+        for kind, found in entries
+        if found.get("name" if kind == "table" else "table") != OWN_TABLE
+    ]
 
 
 def _guests(world: World, links: list[dict[str, Any]]) -> dict[str, Any]:

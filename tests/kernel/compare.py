@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from iptsim.addresses import address_text
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.steps import Step as SimulatedStep
 from iptsim.netfilter.trace import Leg, Trace
@@ -46,7 +47,8 @@ def differences(
 ) -> list[str]:
     """Return where iptsim's answer parts from what the kernel did, one line each; none if nowhere.
 
-    The kernel's way must be one of those that iptsim leaves open, and it must have a reason to leave any open.
+    The kernel's way must be one of those that iptsim leaves open, and it must have a reason to leave any open. What
+    a chain of nftables does that it does not evaluate, it leaves open as a whole: then there is nothing to compare.
 
     Args:
         trace: iptsim's answer.
@@ -57,6 +59,8 @@ def differences(
         doubt: what iptsim may leave open of the packet's path: nothing, "some" matches (:data:`OPEN`), or anything.
 
     """
+    if any(hinge.nftables is not None for hinge in trace.hinges):
+        return []
     found = min(
         (_way_differences(way, observation, reply, answerable, picks) for way in leaves(trace)), key=len
     )
@@ -228,7 +232,7 @@ def _step_differences(simulated: list[SimulatedStep], observed: tuple[Step, ...]
         got = [
             (_simulated_key(one), one.maybe)
             for one in simulated
-            if one.table is not None and (one.backend == "legacy") is legacy
+            if one.table in BUILTIN_CHAINS and (one.backend == "legacy") is legacy
         ]
         if two and drop is not None and drop.legacy is not legacy:
             want = [key for key in want if key[0] != drop.hook]

@@ -69,6 +69,7 @@ class World(_Plain):
         dump: text for iptables-restore.
         other_dump: rules loaded with the other backend as well.
         other_first: they were loaded first.
+        nft: tables of nftables beside those of iptables, as text for nft(8).
         traits: what is special about it, for the statistics.
 
     """
@@ -85,6 +86,7 @@ class World(_Plain):
     dump: str = ""
     other_dump: str = ""
     other_first: bool = False
+    nft: str = ""
     traits: tuple[str, ...] = ()
 
     @property

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from tests.kernel.clauses import MAKERS, Changes, Clause, Maker
 from tests.kernel.clauses.surroundings import ipsets
 from tests.kernel.description import Entry, Flow, Probe, World
+from tests.kernel.nft_tables import make_nft
 from tests.kernel.scenes import Scene
 from tests.kernel.targets import make_target
 from tests.kernel.topologies import has_trait, random_scene
@@ -55,6 +56,7 @@ class Rulebook:
         policies: by (table, base chain).
         other: rules of the other backend, on a host that has rules of both.
         other_first: they are loaded first.
+        nft: tables of nftables, as text for nft(8).
 
     """
 
@@ -64,6 +66,7 @@ class Rulebook:
     policies: dict[tuple[str, str], str] = field(default_factory=dict)
     other: Rulebook | None = None
     other_first: bool = False
+    nft: str = ""
 
     def dump(self) -> str:
         """Return the ruleset as text for iptables-restore."""
@@ -84,6 +87,8 @@ class Rulebook:
         if other:
             traits = (*self.scene.world.traits, "two backends")
             changes.update(other_dump=other, other_first=self.other_first, traits=traits)
+        elif self.nft:
+            changes.update(nft=self.nft, traits=(*self.scene.world.traits, "nftables"))
         return self.scene.world.model_copy(update=changes)
 
     def rules(self) -> list[MadeRule]:
@@ -107,7 +112,9 @@ def make_rulebook(
     book = Rulebook(scene or random_scene(random, also), "legacy" if random.random() < 0.15 else "nft")
     makers = [maker for maker in MAKERS if stateful or maker.module not in STATEFUL]
     _make_tables(random, book, makers)
-    if has_trait(random, "two backends", also):
+    if has_trait(random, "nftables", also):
+        book.nft = make_nft(random, book.scene)
+    elif has_trait(random, "two backends", also):
         book.other = Rulebook(book.scene, "nft" if book.backend == "legacy" else "legacy")
         book.other_first = random.random() < 0.5
         _make_tables(random, book.other, makers)

@@ -18,22 +18,23 @@ import select
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from iptsim.protocols import ICMPV6, TCP
 from tests.kernel import netlink
 from tests.kernel.building import build
-from tests.kernel.capture import capture_host
+from tests.kernel.capture import capture_host, read_nft
 from tests.kernel.description import Entry, Guest, Interface, Probe, World
 from tests.kernel.frames import Header, packet, read_header
 from tests.kernel.namespaces import CommandError, Namespace
 from tests.kernel.observation import Arrival, Caused, Observation
 from tests.kernel.rules import Chains, read_chains
-from tests.kernel.tracing import Step, Tracer, Tracked, own_rules
+from tests.kernel.tracing import Tracer, Tracked, own_rules
 
 TOOLS = ("iptables-nft-restore", "iptables-legacy-restore", "nft", "ip", "ipset", "conntrack", "bridge")
 _SYS_SETFSUID, _SYS_SETFSGID = 122, 123
@@ -108,6 +109,8 @@ class Laboratory:
         for backend, dump in reversed(rulesets) if world.other_first else rulesets:
             if dump:
                 host.run([f"{'ip' if world.family == 4 else 'ip6'}tables-{backend}-restore"], dump)
+        if world.nft:
+            host.run(["nft", "-f", "-"], world.nft)
 
     def _open(self) -> None:
         world = self.world
@@ -122,9 +125,11 @@ class Laboratory:
             self._count = os.open("/proc/sys/net/netfilter/nf_conntrack_count", os.O_RDONLY | os.O_CLOEXEC)
             self._exit.callback(os.close, self._count)
             names = dict(socket.if_nameindex())
-        positions = netlink.rule_positions(self._control, family)
+        positions = netlink.rule_positions(self._control)
         legacy = self._chains.get("legacy", Chains({}, {}))
-        self._tracer = Tracer(positions, names, legacy, mark_legacy=len(self._chains) == 2)
+        own = {table for chains in self._chains.values() for table, _ in chains.targets}
+        self._rejecting = _rejecting_rules(positions, read_nft(self._host)) if world.nft else frozenset()
+        self._tracer = Tracer(positions, names, legacy, own, mark_legacy=len(self._chains) == 2)
         with self._far.entered():
             # one socket for all interfaces: closing one costs the kernel milliseconds
             kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -308,7 +313,7 @@ class Laboratory:
             tuple(answers),
             tuple(caused),
             error,
-            self._rejects(tracked.steps),
+            self._rejects(tracked),
             datetime.now(UTC),
             min(os.sched_getaffinity(0)),
         )
@@ -338,9 +343,11 @@ class Laboratory:
             tracked.steps[number] = last._replace(verdict="DROP")
         return tracked
 
-    def _rejects(self, steps: Sequence[Step]) -> bool:
+    def _rejects(self, tracked: Tracked) -> bool:
         """Return whether what dropped the packet, or the last copy of it, is a REJECT."""
-        drops = [step for step in steps if step.verdict == "DROP"]
+        drops = [step for step in tracked.steps if step.verdict == "DROP"]
+        if tracked.dropped is not None:
+            return (tracked.dropped.table, tracked.dropped.chain, tracked.dropped.rule) in self._rejecting
         if not drops or drops[-1].rule is None:
             return False
         step, backend = drops[-1], self.world.backend
@@ -457,6 +464,18 @@ def group_mac(address: str, link: Interface) -> str | None:
         return f"01:00:5e:{numbers[1] & 127:02x}:{numbers[2]:02x}:{numbers[3]:02x}"
     ends = {str(one.broadcast_address) for one in link.networks() if one.num_addresses > 2}
     return "ff:ff:ff:ff:ff:ff" if address in {"255.255.255.255", *ends} else None
+
+
+def _rejecting_rules(
+    positions: Mapping[tuple[str, str, int], int], listing: list[dict[str, Any]]
+) -> frozenset[tuple[str, str, int | None]]:
+    """Return the rules of nftables with a `reject`, by table, chain and place."""
+    rules = (entry["rule"] for entry in listing if "rule" in entry)
+    return frozenset(
+        (rule["table"], rule["chain"], positions[rule["table"], rule["chain"], rule["handle"]])
+        for rule in rules
+        if any("reject" in statement for statement in rule["expr"])
+    )
 
 
 def _anew(ipsets: str) -> str:

@@ -134,11 +134,11 @@ def nflog_socket(family: int, group: int = 0) -> NetlinkSocket:
     return opened
 
 
-def rule_positions(control: NetlinkSocket, family: int) -> dict[tuple[str, str, int], int]:
-    """Return the place of every rule in its chain, from 1, by (table, chain, handle)."""
+def rule_positions(control: NetlinkSocket) -> dict[tuple[str, str, int], int]:
+    """Return the place of every rule in its chain, from 1, by (table, chain, handle); tables differ in their names."""
     positions: dict[tuple[str, str, int], int] = {}
     counts: dict[tuple[str, str], int] = {}
-    for kind, body in control.request(_NFT_GETRULE, struct.pack("=BBH", family, 0, 0), _DUMP):
+    for kind, body in control.request(_NFT_GETRULE, struct.pack("=BBH", 0, 0, 0), _DUMP):
         if kind == _NFT_NEWRULE:
             found = attributes(body, 4)
             chain = text(found[1]), text(found[2])

@@ -55,6 +55,10 @@ def _smaller_worlds(world: World) -> Iterator[World]:
         if world.backend == "nft" or dump.count("\n:") == world.dump.count("\n:"):
             # a legacy table has its base chains whether they are named or not
             yield world.model_copy(update={"dump": dump})
+    lines = world.nft.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        if line.startswith("  ") and not line.startswith("  type"):
+            yield world.model_copy(update={"nft": "".join(lines[:number] + lines[number + 1 :])})
     if world.ipsets and "-match-set" not in world.dump and "SET " not in world.dump:
         yield world.model_copy(update={"ipsets": ""})
     for name in world.sysctls:

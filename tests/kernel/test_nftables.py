@@ -170,6 +170,8 @@ _IP_RULES = (
     "ip saddr != @timed accept",
     "ip daddr 10.9.0.2 ip daddr set 10.9.0.3 accept",
     "ip saddr set ip daddr",
+    "ip saddr { 10.9.0.2, 10.1.0.0/24 } ip saddr != 10.9.0.3 ip saddr vmap { 10.9.0.0/24 : drop, 10.1.0.9 : accept }",
+    "ip daddr { 10.9.0.2, 10.9.0.3 } ip daddr . tcp dport vmap { 10.9.0.2 . 80 : drop, 10.9.0.3 . 80 : jump sub }",
     "ip6 daddr set ::1",
 )
 _EARLY = (

@@ -19,6 +19,7 @@ CHANCES = {
     "ip rule": 0.15,
     "next hops": 0.08,
     "two backends": 0.05,
+    "nftables": 0.1,
     "switches": 0.4,
 }
 

@@ -8,7 +8,7 @@ carry the trace's number. The laboratory's own chains stand at the head and the 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -95,10 +95,17 @@ class Sighting(NamedTuple):
 
 @dataclass
 class Tracked:
-    """All that was seen of one packet."""
+    """All that was seen of one packet.
+
+    Attributes:
+        steps: in the tables of iptables.
+        dropped: the rule or policy of another table of nftables that dropped the packet.
+
+    """
 
     steps: list[Step] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
+    dropped: Step | None = None
 
     @property
     def last(self) -> Sighting | None:
@@ -108,7 +115,7 @@ class Tracked:
     @property
     def ended(self) -> bool:
         """Whether nothing more is to come: it left, it was delivered, or a rule took it."""
-        if any(step.verdict in ("DROP", "STOLEN", "QUEUE") for step in self.steps):
+        if self.dropped or any(step.verdict in ("DROP", "STOLEN", "QUEUE") for step in self.steps):
             return True
         last = self.last
         return (
@@ -130,6 +137,7 @@ class Tracer:
         positions: place of a rule by (table, chain, handle).
         interfaces: names by index.
         chains: of the legacy dump; a legacy trace names no verdicts.
+        tables: those of iptables.
         mark_legacy: the host has rules of both backends, so steps say which are of the legacy one.
         packets: by cookie; clones that a TEE target made are kept under the negative cookie.
         others: packets that the laboratory did not send, by trace number.
@@ -139,6 +147,7 @@ class Tracer:
     positions: Mapping[tuple[str, str, int], int]
     interfaces: Mapping[int, str]
     chains: Chains
+    tables: Collection[str]
     mark_legacy: bool = False
     packets: dict[int, Tracked] = field(default_factory=dict)
     others: dict[int, Tracked] = field(default_factory=dict)
@@ -188,7 +197,8 @@ class Tracer:
     def _event(self, event: netlink.Attributes) -> None:
         table, chain = netlink.text(event[_TABLE]), netlink.text(event[_CHAIN])
         trace = int.from_bytes(event[_ID], "big")
-        if _NETWORK in event or _TRANSPORT in event:
+        known = table == OWN_TABLE or table in self.tables
+        if known and (_NETWORK in event or _TRANSPORT in event):
             header = read_header(event.get(_NETWORK, b""), event.get(_TRANSPORT, b""))
             if header is None:
                 # of a later IPv6 fragment the kernel shows the network header's first 20 bytes as transport
@@ -214,8 +224,10 @@ class Tracer:
         if table == OWN_TABLE or trace not in self._by_trace:
             return
         step = self._step(event, table, chain, self._hooks[trace])
-        if step is not None:
+        if step is not None and known:
             self._by_trace[trace].steps.append(step)
+        elif step is not None and step.verdict == "DROP":
+            self._by_trace[trace].dropped = step
 
     def _step(self, event: netlink.Attributes, table: str, chain: str, hook: str) -> Step | None:
         kind = int.from_bytes(event[_TYPE], "big")
@@ -233,7 +245,7 @@ class Tracer:
         handle = int.from_bytes(event[_HANDLE], "big") if _HANDLE in event else None
         if handle is None:
             return None if chain in HOOKS else Step(hook, table, chain, None, "RETURN")
-        return Step(hook, table, chain, self.positions[table, chain, handle], name)
+        return Step(hook, table, chain, self.positions.get((table, chain, handle)), name)
 
     def _interface(self, index: bytes | None) -> str | None:
         return self.interfaces.get(int.from_bytes(index, "big")) if index else None
