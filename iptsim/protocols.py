@@ -29,6 +29,8 @@ ICMP, TCP, UDP, DCCP, GRE, ESP, AH, ICMPV6, IPCOMP, SCTP, UDPLITE = (
 )
 #: Protocols whose header starts with a source and a destination port.
 PORT_PROTOCOLS = frozenset({TCP, UDP, DCCP, SCTP, UDPLITE})
+#: What a header of IPv6 names where no header follows.
+NO_NEXT_HEADER = 59
 #: The extension headers of IPv6.
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION, MOBILITY = 0, 43, 44, 60, 135
 

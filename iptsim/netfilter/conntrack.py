@@ -10,7 +10,20 @@ from iptsim.dump.rule import Rule
 from iptsim.extensions.hidden import may_translate
 from iptsim.netfilter import tcp_states
 from iptsim.packet import Packet, is_icmp_error, is_icmp_request, query_of
-from iptsim.protocols import ACK, FIN, GRE, ICMP, ICMP_REPLIES, ICMPV6, RST, SCTP, SYN, TCP, UDPLITE
+from iptsim.protocols import (
+    ACK,
+    FIN,
+    GRE,
+    ICMP,
+    ICMP_REPLIES,
+    ICMPV6,
+    NO_NEXT_HEADER,
+    RST,
+    SCTP,
+    SYN,
+    TCP,
+    UDPLITE,
+)
 
 #: Matches and targets that make the kernel switch connection tracking on; CT does so too, unless all it
 #: does is `--notrack`.
@@ -148,6 +161,8 @@ def _may_open(packet: Packet, tcp_loose: bool) -> bool:
         return tcp_states.may_open(packet.tcp_flags, loose=tcp_loose)
     if packet.proto in (ICMP, ICMPV6):
         return is_icmp_request(packet)
+    if packet.family == 6 and packet.proto == NO_NEXT_HEADER:
+        return False  # the kernel looks for a further header (ipv6_skip_exthdr)
     if packet.proto == SCTP:
         # an INIT must be the only chunk
         return [str(chunk).partition(":")[0] for chunk in packet.extra.get("sctp_chunks", ("INIT",))] == [
