@@ -6,7 +6,7 @@ from iptsim.addresses import address_text, is_multicast
 from iptsim.host import fib
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
-from iptsim.host.namespace import Namespace
+from iptsim.host.namespace import Interface, Namespace
 from iptsim.languages import message
 from iptsim.netfilter import ip_output
 from iptsim.netfilter.bypass import BYPASSING_DRIVERS, bypass, bypassing_driver, out_of_reach, sibling_of
@@ -201,15 +201,45 @@ def _host_side(host: Host, container: Container, device: str, endpoint: Endpoint
 
 def _into_container(run: Run, leg: Leg, delivered: Delivery) -> None:
     """Evaluate the rules of a container's own namespace for a packet that reaches it."""
-    container = run.host.containers[delivered.name]
-    if not run.namespaces.hooks_of(container.namespace).programs(delivered.packet.family):
+    container, packet = run.host.containers[delivered.name], delivered.packet
+    namespace = container.namespace
+    found = namespace.interface_of(packet.family, packet.dst)
+    is_elsewhere = found is None and not is_multicast(packet.family, packet.dst)
+    passes = is_elsewhere and any(map(_leads_to_host, namespace.interfaces.values()))
+    if not passes and not run.namespaces.hooks_of(namespace).programs(packet.family):
         return
     own = run.kernel_of(container)
     own.begin()
-    packet = delivered.packet
-    device = next((name for name in container.namespace.interfaces if name != "lo"), "eth0")
-    found = container.namespace.interface_of(packet.family, packet.dst)
+    device = next((name for name in namespace.interfaces if name != "lo"), "eth0")
     outcome = receive(own, packet, found.name if found else device)
     leg.arrival_steps = own.passage.steps
     if outcome.verdict != "ACCEPT":
         leg.verdict, leg.delivered = outcome.verdict, None
+    elif passes and outcome.delivered is not None:
+        _send_on(run, leg, container, outcome.delivered)
+
+
+def _leads_to_host(interface: Interface) -> bool:
+    """Return whether an interface in a container is known to be one end of a veth pair of the host."""
+    return interface.peer_index is not None
+
+
+def _send_on(run: Run, leg: Leg, container: Container, onward: Delivery) -> None:
+    """Leave open what the host does with a packet that a container forwards, and sends to the host again."""
+    device = container.namespace.interfaces.get(onward.interface or "")
+    if onward.kind != "outside" or device is None or not _leads_to_host(device):
+        return
+    packet, name = onward.packet, container.name
+    unknown = Unknown(
+        message(
+            "what the host does with the packet after {name} has forwarded it through its {device}",
+            name=name,
+            device=device.name,
+        ),
+        f"--from {name} --src {address_text(packet.family, packet.src)}",
+        (name, "onward"),
+    )
+    if not run.kernel.choices.choose(
+        unknown, "onward", message("the host accepts it from {name} again", name=name)
+    ):
+        leg.verdict, leg.delivered = "DROP", None

@@ -5,7 +5,7 @@ import pytest
 from iptsim.host.conntrack_entries import conntrack_entries
 from iptsim.netfilter.walk import walk
 from iptsim.question.model import Question
-from tests.netfilter.hosts import BRIDGE_PORTS, dump, router
+from tests.netfilter.hosts import BRIDGE_PORTS, dump, number, router
 
 #: Whether a packet matches is chance (xt_statistic.c), so either way has to be followed.
 CHANCE = "-m statistic --mode random --probability 0.5 -j DROP"
@@ -35,3 +35,23 @@ def test_a_container_has_a_conntrack_table_of_its_own() -> None:
     (leg,) = trace.legs
     assert leg.delivered is not None
     assert leg.delivered.packet.sport == 4000
+
+
+@pytest.mark.parametrize(
+    ("peer", "policy", "verdict"),
+    [(6, "ACCEPT", "DEPENDS"), (6, "DROP", "DROP"), (None, "ACCEPT", "ACCEPT")],
+    ids=["to the host", "dropped", "anywhere"],
+)
+def test_what_a_container_forwards_to_the_host_again_is_left_open(
+    peer: int | None, policy: str, verdict: str
+) -> None:
+    """Guest a sends through b, whose default route leads to the host: the rules of FORWARD see the packet again."""
+    host = router(dump(filter=":FORWARD ACCEPT\n-A FORWARD -i br0 -o eth0 -j DROP"))
+    sender, gateway = (host.containers[name].namespace for name in ("a", "b"))
+    sender.routes[-1] = sender.routes[-1].model_copy(update={"gateway": number("10.9.0.3")})
+    gateway.interfaces["eth0"] = gateway.interfaces["eth0"].model_copy(update={"peer_index": peer})
+    gateway.sysctls["net.ipv4.ip_forward"] = "1"
+    gateway.iptables = dump(filter=f":FORWARD {policy}")
+    trace = walk(host, Question(**{"from": "a", "to": "198.51.100.7", "dport": 80, "reply": False}))
+    assert trace.verdict == verdict
+    assert [hinge.match for hinge in trace.hinges] == ["onward"] * (verdict == "DEPENDS")
