@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from iptsim.dump.words import IN_QUOTES
 
@@ -32,14 +33,24 @@ _HEADED = re.compile(
 )
 
 
+#: The lines of a configuration of wg-quick: wg-quick(8), wg(8).
+_TUNNEL = re.compile(
+    r"(?<!\S)(?:\[(?:Interface|Peer)\](?=\s|$)|(?:Address|DNS|MTU|Table|P(?:re|ost)(?:Up|Down)|SaveConfig|ListenPort|FwMark"
+    r"|PrivateKey|PublicKey|PresharedKey|AllowedIPs|Endpoint|PersistentKeepalive) ?= )"
+)
+
+
 def with_breaks(line: str) -> list[str]:
-    r"""Return the lines of a dump or listing that are joined in one line, or the line itself.
+    r"""Return the lines of a dump, a listing or a file of wg-quick that are joined in one line, or the line itself.
 
     >>> with_breaks("-A INPUT -i lo -j ACCEPT-A INPUT -j DROPCOMMIT")
     ['-A INPUT -i lo -j ACCEPT', '-A INPUT -j DROP', 'COMMIT']
     """
     if "Chain " in line and (headed := _HEADED.fullmatch(line)) is not None:
         return [headed["heading"], headed["columns"]]
+    if ("=" in line or "[" in line) and _TUNNEL.match(line, len(line) - len(line.lstrip())):
+        starts = [found.start() for found in _TUNNEL.finditer(line)]
+        return [line[start:end].rstrip() for start, end in pairwise([0, *starts[1:], len(line)])]
     if not _START.match(line):
         return [line]
     bare = _QUOTED.sub(lambda quoted: "x" * len(quoted.group()), line)

@@ -115,3 +115,16 @@ def test_a_heading_that_is_joined_with_its_columns() -> None:
 def test_a_command_that_a_terminal_of_80_columns_broke() -> None:
     command = "iptables -t nat -A PREROUTING -i eth0 -p tcp --dport 8080 -j DNAT --to-destination 10.0.0.2:80"
     assert clean(f"{command[:80]}{' ' * 40}{command[80:]}") == command
+
+
+def test_a_file_of_wg_quick_in_one_line() -> None:
+    lines = [
+        "[Interface]",
+        "Address = 10.9.0.1/24",
+        "PostUp = iptables -A FORWARD -i %i -j ACCEPT; iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE",
+        "PostDown = iptables -D FORWARD -i %i -j ACCEPT",
+        "[Peer]",
+        "AllowedIPs = 10.9.0.2/32",
+    ]
+    assert with_breaks(" ".join(lines)) == lines
+    assert with_breaks("The PostUp = line is missing") == ["The PostUp = line is missing"]
