@@ -75,6 +75,7 @@ from iptsim.findings import (
     tool_errors,
     translated,
     udp_services,
+    ufw_chains,
     uncounted_replies,
     unrouted_proxies,
     wrong_chain,
@@ -100,6 +101,7 @@ __all__ = ["ANALYSES", "AUDITS", "CODES", "Evidence", "Finding", "Findings", "co
 Analysis = Callable[[Scene], Iterator[Finding]]
 ANALYSES: tuple[Analysis, ...] = (
     docker_rules.flushed,
+    ufw_chains.flushed,
     failed_commands.dockers_failed,
     failed_commands.checks_of_docker,
     failed_commands.podmans_failed,

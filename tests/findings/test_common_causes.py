@@ -597,3 +597,23 @@ def test_what_no_rule_masquerades_though_rules_of_filter_are_not_shown() -> None
         "ACCEPT\n# docker", "ACCEPT\n-A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE\n# docker"
     )
     assert "not-masqueraded" not in {one.code for one in iptsim.lint(iptsim.loads_host(masqueraded))}
+
+
+@pytest.mark.parametrize(
+    ("before", "policy", "jump", "found"),
+    [
+        ("", "DROP", "", True),
+        ("Status: active\n\n", "ACCEPT", "", True),
+        ("", "ACCEPT", "", False),  # `ufw disable` leaves its chains
+        ("Status: inactive\n\n", "ACCEPT", "", False),
+        ("", "DROP", "-A INPUT -j ufw-before-input\n", False),
+    ],
+)
+def test_chains_of_ufw_that_nothing_calls(
+    before: str, policy: str, jump: str, found: bool, tmp_path: Path
+) -> None:
+    """After `ufw disable`, ufw 0.36 has left its chains, without rules and callers, and the policies are ACCEPT."""
+    rules = f"*filter\n:INPUT {policy} [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:ufw-before-input - [0:0]\n"
+    (tmp_path / "paste").write_text(f"{before}{rules}{jump}COMMIT\n")
+    host = iptsim.load_host(tmp_path / "paste")
+    assert ("ufw-rules-flushed" in {one.code for one in iptsim.lint(host)}) is found

@@ -125,6 +125,7 @@ KINDS: dict[str, Kind] = {
     "podman-rules-flushed": high(
         message("In a pasted text: rules of Podman are missing, as another program has removed them.")
     ),
+    "ufw-rules-flushed": high(message("Nothing jumps to ufw's chains, although ufw is active.")),
     "forward-blocks-replies": high(
         message("FORWARD lets packets from behind the host out, but blocks the replies to them.")
     ),
