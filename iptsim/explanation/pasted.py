@@ -16,7 +16,7 @@ from iptsim.owners.log_prefixes import logged_by
 from iptsim.owners.rule_owners import authorship
 
 if TYPE_CHECKING:
-    from iptsim.host.pasted import LoggedLine
+    from iptsim.host.logged_lines import LoggedLine
 
 #: The limit on TRACE lines in an answer.
 _MOST = 60

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from iptsim.addresses import is_multicast, parse_address
+from iptsim.addresses import parse_address
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.explanation.pasted import icmp_meaning
@@ -22,7 +22,8 @@ from iptsim.findings.refused_elsewhere import hearing, is_unheard
 from iptsim.findings.rejected_rules import only_lists, refused_commands, title_of_refused
 from iptsim.findings.scene import Scene
 from iptsim.findings.tool_errors import title_of_failed
-from iptsim.host.pasted import STILL_OPEN, LoggedLine, Pasted
+from iptsim.host.logged_lines import LoggedLine
+from iptsim.host.pasted import STILL_OPEN, Pasted
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter.steps import Skipped
 from iptsim.owners.log_prefixes import allowed_by, logged_by
@@ -34,8 +35,6 @@ from iptsim.question.endpoints import Internet
 _ANY = re.compile(r"audit|seen|trace|test|debug", re.IGNORECASE)
 #: The flags of TCP that tell the stage of a connection, as the kernel logs them.
 _FLAGS = ("SYN", "ACK", "FIN", "RST")
-#: The destination of a frame to all machines on a link, as it begins the MAC header in a log line.
-_TO_ALL = "ff:ff:ff:ff:ff:ff:"
 #: At most this many packets are followed.
 _ASKED = 20
 #: At most this many rules that came close are named.
@@ -222,9 +221,17 @@ def _logger(fields: dict[str, Any], pasted: Pasted) -> Text:
                 "It is a broadcast or multicast, which devices send to all others to announce or find something: such"
                 " lines are harmless, unless this host is to answer."
             )
-            if _is_for_all(pairs)
+            if logged.is_for_all
+            else message(
+                "It answers a search by multicast ({protocol}), from another address than the one that was asked, so it"
+                " is no reply for conntrack: such lines are harmless, unless this host is to find devices.",
+                protocol=logged.answers_search,
+            )
+            if logged.answers_search
             else "",
-            message("To allow it: {command}.", command=shell(allowing)) if allowing else "",
+            message("To allow it: {command}.", command=shell(allowing))
+            if allowing and not logged.answers_search
+            else "",
         )
     return message_sentences(
         program or "",
@@ -239,19 +246,6 @@ def _logger(fields: dict[str, Any], pasted: Pasted) -> Text:
 def _is_no_block(logged: LoggedLine) -> bool:
     """Return whether the prefix of a line says that the packet was accepted, or that every packet is logged."""
     return logged.verdict == "ACCEPT" or _ANY.search(logged.prefix) is not None
-
-
-def _is_for_all(pairs: Mapping[str, str]) -> bool:
-    """Return whether a logged packet arrived as a broadcast or multicast, and is not of neighbour discovery."""
-    if not pairs.get("IN") or pairs.get("PROTO") == "ICMPv6":
-        return False
-    if pairs.get("MAC", "").lower().startswith(_TO_ALL):
-        return True
-    try:
-        family, address = parse_address(pairs.get("DST", ""))
-    except ValueError:
-        return False  # redacted
-    return is_multicast(family, address) or (family, address) == (4, 0xFFFFFFFF)
 
 
 def unseen(pasted: Pasted, *, likely: bool = False) -> Cause | None:

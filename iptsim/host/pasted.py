@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from iptsim.addresses import Family
+from iptsim.host.logged_lines import LoggedLine
 from iptsim.host.pasted_services import (
     ConfiguredPort,
     ListedPort,
@@ -70,54 +71,6 @@ class Complaint(NamedTuple):
 
 
 NO_COMPLAINT = Complaint(fails=False, allowed=False, forwarded=False)
-
-
-class Visit(NamedTuple):
-    """The contents of a TRACE line: a packet matched a rule, or reached the end of a chain.
-
-    Attributes:
-        kind: "rule", "policy" or "return".
-        number: the number of the rule, 0 if unknown; for the others, the number of rules plus one.
-        words: the rule's options, where the line shows them.
-        verdict: the verdict, where the line shows it: "ACCEPT", "JUMP:CHAIN" ...
-    """
-
-    table: str
-    chain: str
-    kind: str
-    number: int
-    words: tuple[str, ...] = ()
-    verdict: str = ""
-
-
-class LoggedLine(NamedTuple):
-    """A line in which the kernel logged a packet.
-
-    Attributes:
-        line: its number.
-        family: 4 or 6.
-        hook: the hook, inferred from its interfaces.
-        prefix: the log prefix of the rule; "" for TRACE.
-        verdict: the action that the prefix suggests, or None.
-        fields: the packet, as fields of a batch line.
-        pairs: its fields, in order: ("SRC", "192.0.2.9").
-        flags: the fields without a value: SYN, DF.
-        visit: the rule, for a TRACE line.
-        conditions: options of a rule that only such packets match.
-        packet: what the lines of one packet have in common.
-    """
-
-    line: int
-    family: Family
-    hook: str
-    prefix: str
-    verdict: str | None
-    fields: dict[str, Any]
-    pairs: tuple[tuple[str, str], ...]
-    flags: tuple[str, ...]
-    visit: Visit | None
-    conditions: tuple[str, ...]
-    packet: tuple[str, ...]
 
 
 class Reload(NamedTuple):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,6 +14,7 @@ from iptsim.host import fib
 from iptsim.host.address_regions import every_public_address
 from iptsim.host.containers import Subnet
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0
+from iptsim.host.logged_lines import LoggedLine
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
 from iptsim.host.pasted import ROUTES
@@ -21,12 +24,14 @@ from iptsim.paste.addresses import is_localhost
 from iptsim.paste.containers import container_of_service
 from iptsim.paste.forms.failures import OF_HOST
 from iptsim.paste.forms.sentences import is_name
+from iptsim.paste.lines import Line
 from iptsim.paste.logged_addresses import ADDRESS
 from iptsim.paste.pieces import Listed, Resolver
 from iptsim.paste.segments import Reading
 from iptsim.paste.where_typed import ELSEWHERE, ON_DEFAULT
 from iptsim.protocols import protocol_name
 
+_NUMBER = re.compile(r"(?<![\d.])\d{1,5}(?![\d.]*\d)")
 #: Networks with longer prefixes have no other machines.
 _LONGEST = 30
 #: How far from the host's address another one is sought.
@@ -76,6 +81,49 @@ def asked(
             or ADDRESS.fullmatch(to)
         ):
             yield {**fields, **sender}, ask.error
+
+
+def telling_first(
+    asked: Sequence[dict[str, Any]], logged: Sequence[LoggedLine], lines: Sequence[Line]
+) -> Iterator[dict[str, Any]]:
+    """Yield packets, those of log lines in the order of what they tell.
+
+    A firewall logs much that is not what a text is about: broadcasts, and what strangers try. The ports that the text
+    names elsewhere come first, then those that are logged most often.
+
+    Args:
+        asked: the packets.
+        logged: the logged lines.
+        lines: the text.
+    """
+    by_fields = {_key(line.fields): line for line in reversed(logged) if line.visit is None}
+    shown = [by_fields.get(_key(one)) for one in asked]
+    found = [line for line in shown if line is not None]
+    ports = Counter(map(_port, found))
+    numbers = {line.line for line in logged}
+    told = {word for line in lines if line.number not in numbers for word in _NUMBER.findall(line.text)}
+    by_rank = iter(
+        sorted(
+            found,
+            key=lambda one: (
+                one.is_for_all or bool(one.answers_search),
+                _port(one)[1] not in told,
+                -ports[_port(one)],
+            ),
+        )
+    )
+    for fields, line in zip(asked, shown, strict=True):
+        yield fields if line is None else next(by_rank).fields
+
+
+def _key(fields: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    return frozenset((name, str(value)) for name, value in fields.items())
+
+
+def _port(line: LoggedLine) -> tuple[str, str]:
+    """Return the protocol and the destination port of a logged packet, "" for none."""
+    pairs = dict(line.pairs)
+    return pairs.get("PROTO", ""), pairs.get("DPT", "")
 
 
 def _arriving(host: Host, fields: dict[str, Any], name: str) -> dict[str, str]:

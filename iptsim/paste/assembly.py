@@ -8,15 +8,16 @@ from itertools import chain
 from typing import Any
 
 from iptsim.docker.dockerd.resolver import inherited
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.header import warns_of_legacy
 from iptsim.dump.ruleset import DumpWarning, Ruleset
 from iptsim.errors import CaptureError
 from iptsim.host.capture import host_of
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.files import FILES, Source
+from iptsim.host.logged_lines import LoggedLine
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress
-from iptsim.host.pasted import LoggedLine
 from iptsim.host.sockets import read_listeners
 from iptsim.languages import Text, message, message_joined
 from iptsim.paste.asked import named_container
@@ -35,7 +36,7 @@ from iptsim.paste.joined_files import add_facts
 from iptsim.paste.lines import Line, decode, lines_of
 from iptsim.paste.local_services import own_loopbacks
 from iptsim.paste.logged_addresses import own_addresses, route_as_logged
-from iptsim.paste.logged_rules import add_logged, nothing_shown, rules_of
+from iptsim.paste.logged_rules import add_logged, changed_by, nothing_shown, rules_of
 from iptsim.paste.narrow_links import narrow_link
 from iptsim.paste.pasted import Said, pasted
 from iptsim.paste.pieces import Ask, Facts, Listed, Resolver, Rules, Segment, Settings, Sockets, Warned, Zone
@@ -231,7 +232,7 @@ def _until(reading: Reading, files: Mapping[str, bytes], file: str, titles: tupl
 
 def _rules(reading: Reading) -> list[Rules]:
     """Return the rules that texts show, those of firewalld's zones, and those that logged lines prove."""
-    rules = reading.of(Rules)
+    rules = _without_superseded(reading)
     if not any(piece.table == "filter" for piece in rules):
         listed = {piece.table for piece in rules}
         for piece in rules_of_zones(reading.of(Zone)):
@@ -239,14 +240,39 @@ def _rules(reading: Reading) -> list[Rules]:
             piece.whole = piece.table not in listed
             rules.append(piece)
     logged = reading.of(LoggedLine)
-    for piece in rules:
-        if (piece.status or piece.fragment or piece.commands) and piece.table == "filter":
-            add_logged(piece, [one for one in logged if one.family == (piece.family or 4)])
+    for family in dict.fromkeys(piece.family or 4 for piece in rules):
+        filtering = [one for one in rules if one.table == "filter" and (one.family or 4) == family]
+        of_family = [one for one in logged if one.family == family]
+        changed = changed_by(filtering, of_family) if all(one.commands for one in filtering) else []
+        rules[0:0] = changed
+        parts = [one for one in filtering if one.status or one.fragment or one.commands]
+        add_logged([*changed, *parts], of_family)
     rules += rules_of(logged, {(piece.family or 4, piece.table) for piece in rules})
     with_docker = any(isinstance(piece, (Listed, Settings)) for piece in reading.pieces)
     for piece in rules:
         if piece.adds_chains and with_docker:  # to those of Docker
             piece.status, piece.printed = True, False
+    return rules
+
+
+def _without_superseded(reading: Reading) -> list[Rules]:
+    """Return the rules of texts, without those of `ufw status` if iptables printed what it led to.
+
+    That are rules in filter, or those of a program that has others there, as its own chains show.
+    """
+    rules = reading.of(Rules)
+    of_ufw = [
+        piece for segment in reading.segments if segment.title == "ufw status" for piece in segment.pieces
+    ]
+    printed = [
+        piece
+        for piece in rules
+        if not (piece.commands or piece.family == 6 or any(piece is one for one in of_ufw))
+    ]
+    if any(
+        piece.table == "filter" or piece.shown_chains - {*BUILTIN_CHAINS[piece.table]} for piece in printed
+    ):
+        rules = [piece for piece in rules if not any(piece is one for one in of_ufw)]
     return rules
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
+from iptsim.host.logged_lines import LoggedLine
 from iptsim.host.model import Before, Host
-from iptsim.host.pasted import LoggedLine
 from iptsim.paste.forms import commands, nft, sysctl
 from iptsim.paste.lines import Line, continued
 from iptsim.paste.pieces import Ask, Facts, Rules, Segment

@@ -9,9 +9,9 @@ from iptsim.addresses import BITS, is_loopback, is_multicast, parse_address
 from iptsim.host import fib
 from iptsim.host.addresses_of_routes import last_free_address
 from iptsim.host.inferred_interfaces import OUTSIDE
+from iptsim.host.logged_lines import LoggedLine
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Route
-from iptsim.host.pasted import LoggedLine
 from iptsim.paste.addresses import is_address
 from iptsim.paste.pieces import CommandItem, RuleItem, Rules
 from iptsim.question.internet import outside_address

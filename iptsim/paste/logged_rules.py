@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
-from iptsim.host.pasted import LoggedLine, Visit
-from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, RuleItem, Rules, made_words
+from iptsim.host.logged_lines import LoggedLine, Visit
+from iptsim.owners.log_prefixes import logged_by
+from iptsim.paste.pieces import ACCEPT_REPLIES, ChainItem, CommandItem, GapItem, RuleItem, Rules, made_words
 
 #: Placeholder for an unknown target of a rule.
 UNKNOWN = "?"
 _SHOWN = ("INPUT", "FORWARD", "OUTPUT")
+_FLUSHES = (["-F"], ["--flush"])
 
 
 def rules_of(logged: Sequence[LoggedLine], shown: set[tuple[int, str]]) -> list[Rules]:
@@ -32,18 +34,50 @@ def rules_of(logged: Sequence[LoggedLine], shown: set[tuple[int, str]]) -> list[
     return found
 
 
-def add_logged(part: Rules, logged: Sequence[LoggedLine]) -> None:
-    """Add the rules that log lines prove to a part of table filter, in built-in chains of which it shows nothing.
+def add_logged(parts: Sequence[Rules], logged: Sequence[LoggedLine]) -> None:
+    """Add the rules that log lines prove to parts of table filter, in built-in chains of which they show nothing.
 
     Commands that flush the whole table remove them, too.
     """
-    if any(isinstance(item, CommandItem) and item.texts in (["-F"], ["--flush"]) for item in part.items):
+    items = [item for part in parts for item in part.items]
+    if not parts or any(isinstance(item, CommandItem) and item.texts in _FLUSHES for item in items):
         return
-    shown = {item.name if isinstance(item, ChainItem) else item.chain for item in part.items}
+    shown = {item.name if isinstance(item, ChainItem) else item.chain for item in items}
     for hook in _SHOWN:
         own = [one for one in logged if one.hook == hook and one.visit is None and one.verdict is not None]
         if own and hook not in shown:
-            part.items += [*(rule for one in own for rule in _logging(one)), GapItem(hook, 0, "")]
+            parts[0].items += [
+                *(rule for one in _each_once(own) for rule in _logging(one)),
+                GapItem(hook, 0, ""),
+            ]
+
+
+def changed_by(commands: Sequence[Rules], logged: Sequence[LoggedLine]) -> list[Rules]:
+    """Return the rules of well-known programs that log lines prove, in the built-in chains that commands change.
+
+    All these programs accept replies first. Commands that flush the table remove them.
+    """
+    items = [item for part in commands for item in part.items if isinstance(item, CommandItem)]
+    if any(item.texts in _FLUSHES for item in items):
+        return []
+    chains = {item.chain for item in items}
+    own = [
+        one
+        for one in logged
+        if one.hook in chains and one.visit is None and one.verdict is not None and logged_by(one.prefix)
+    ]
+    hooks = dict.fromkeys(one.hook for one in own)
+    replies = [
+        RuleItem(hook, made_words(ACCEPT_REPLIES), own[0].line, " ".join(ACCEPT_REPLIES)) for hook in hooks
+    ]
+    proved = [*replies, *(rule for one in _each_once(own) for rule in _logging(one))]
+    gaps = [GapItem(hook, 0, "") for hook in hooks]
+    return [Rules("filter", commands[0].family, [*proved, *gaps], fragment=True)] if own else []
+
+
+def _each_once(logged: Iterable[LoggedLine]) -> Iterable[LoggedLine]:
+    """Return one of the lines that prove the same rules."""
+    return {(one.hook, one.prefix, one.conditions): one for one in logged}.values()
 
 
 def nothing_shown(family: int = 4) -> Rules:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from iptsim.errors import UsageError
-from iptsim.host.pasted import LoggedLine
+from iptsim.host.logged_lines import LoggedLine
 from iptsim.languages import message
 from iptsim.paste.lines import lines_of
 from iptsim.paste.pieces import Ask, Piece

@@ -10,20 +10,20 @@ from typing import NamedTuple
 from iptsim.addresses import address_text
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.header import printed_backend
+from iptsim.host.logged_lines import LoggedLine
 from iptsim.host.model import Host
 from iptsim.host.pasted import (
     STILL_OPEN,
     EngineError,
     FailedCommand,
     FirewalldPolicy,
-    LoggedLine,
     Pasted,
     RefusedCommand,
     ToolError,
     UncreatedChain,
 )
 from iptsim.host.pasted_services import ListedPort, NarrowLink
-from iptsim.paste.asked import asked, queries, to_itself
+from iptsim.paste.asked import asked, queries, telling_first, to_itself
 from iptsim.paste.complaint import complaint
 from iptsim.paste.forms.failures import rejected_by
 from iptsim.paste.forms.firewall_cmd import full_zones, rules_of_zones
@@ -116,7 +116,8 @@ def pasted(
     errors_of = tuple(asked(reading, host, listed, failed=True))
     connections = tuple(fields for fields, _ in errors_of)
     tried = (*connections, *queries(host, unresolved, listed, reading.of(Resolver)))
-    others = tuple(fields for fields, _ in asked(reading, host, listed, failed=False))
+    logged = reading.of(LoggedLine)
+    others = telling_first([one for one, _ in asked(reading, host, listed, failed=False)], logged, lines)
     here = [address_text(4, address) for address in host.namespace.outer_addresses(4)]
 
     def mentions(words: re.Pattern[str]) -> bool:
@@ -127,7 +128,7 @@ def pasted(
         segments=tuple(reading.read),
         left_out=tuple(reading.left_out),
         asked=(*others, *tried, *to_itself(host, loopbacks, connections)),
-        logged=tuple(reading.of(LoggedLine)),
+        logged=tuple(logged),
         with_rules=bool(reading.of(Rules) or rules_of_zones(reading.of(Zone))),
         listed_twice=builder.listed_twice,
         grown=grown,

@@ -13,7 +13,8 @@ from iptsim.dump.rule import Counters
 from iptsim.dump.words import Word
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.options import quote
-from iptsim.host.pasted import FailedCommand, FirewalldPolicy, LoggedLine
+from iptsim.host.logged_lines import LoggedLine
+from iptsim.host.pasted import FailedCommand, FirewalldPolicy
 from iptsim.languages import Text, message
 
 
@@ -74,6 +75,10 @@ class GapItem(NamedTuple):
     line: int
     text: str
     later: bool = False
+
+
+#: The rule with which firewalls let replies pass.
+ACCEPT_REPLIES = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT")
 
 
 class CommandItem(NamedTuple):

@@ -81,7 +81,7 @@ class ShownTable:
     @property
     def is_unlisted(self) -> bool:
         """Whether only commands show it, which do not remove all rules first."""
-        is_shown = self.is_file or self.is_printed or "" in self.known
+        is_shown = self.is_file or self.is_printed or "" in self.known or self.piece is not None
         return self.is_changed and not is_shown
 
     @property

@@ -12,8 +12,8 @@ from iptsim.addresses import parse_address
 from iptsim.cli import main
 from iptsim.errors import UsageError
 from iptsim.host.files import Source
+from iptsim.host.logged_lines import Visit
 from iptsim.host.model import Host
-from iptsim.host.pasted import Visit
 from iptsim.netfilter.walk import walk
 from iptsim.owners.log_prefixes import logged_by
 from iptsim.paste.assembly import host_of_source
@@ -366,3 +366,43 @@ def test_a_port_in_a_logged_line_shows_that_its_interface_is_a_bridge() -> None:
     assert walk(read(f"{rules}{line}\n"), asked).verdict == "DROP"
     routed = line.replace("PHYSIN=eno1 PHYSOUT=tap0 ", "")
     assert walk(read(f"{rules}{routed}\n"), asked).verdict == "DEPENDS"
+
+
+IN_TUNNEL = BLOCKED.replace("IN=eth0 OUT=", "IN=wg0 OUT=eth0").replace(
+    "SRC=203.0.113.9 DST=192.0.2.10", "SRC=10.9.0.2 DST=198.51.100.7"
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "port", "verdict"),
+    [
+        ("iptables -A FORWARD -i wg0 -j ACCEPT", 5432, "DROP"),  # comes after the rules of ufw
+        ("iptables -A FORWARD -i wg0 -j ACCEPT", 80, "DEPENDS"),  # ufw has more rules
+        ("iptables -I FORWARD -i wg0 -j ACCEPT", 5432, "ACCEPT"),
+        ("iptables -F; iptables -A FORWARD -i wg0 -j ACCEPT", 5432, "ACCEPT"),
+    ],
+)
+def test_commands_add_to_the_rules_that_a_log_proves(command: str, port: int, verdict: str) -> None:
+    host = read(f"PostUp = {command}\n\n{IN_TUNNEL}\n")
+    asked = Question(sender="10.9.0.2", to="198.51.100.7", proto="tcp", dport=port, **{"in": "wg0"})
+    assert walk(host, asked).verdict == verdict
+
+
+def test_a_prefix_that_is_of_no_program_may_be_of_the_commands() -> None:
+    host = read(f"iptables -A FORWARD -i wg0 -j ACCEPT\n\n{IN_TUNNEL.replace('[UFW BLOCK]', 'DROPPED:')}\n")
+    asked = Question(sender="10.9.0.2", to="198.51.100.7", proto="tcp", dport=5432, **{"in": "wg0"})
+    assert walk(host, asked).verdict == "ACCEPT"
+
+
+def test_the_line_that_a_text_is_about_comes_first() -> None:
+    group = BLOCKED.replace("DST=192.0.2.10", "DST=224.0.0.251")
+    often = BLOCKED.replace("DPT=5432", "DPT=23")
+    lines = [group, often, often.replace("SPT=40000", "SPT=40001"), BLOCKED]
+
+    def first(text: str) -> Any:
+        host = read("\n".join([*lines, text]))
+        assert host.pasted is not None
+        return host.pasted.asked[0]["dport"]
+
+    assert first("Why?") == 23
+    assert first("My database is on port 5432.") == 5432

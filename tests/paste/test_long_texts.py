@@ -10,7 +10,7 @@ import pytest
 
 from iptsim import reading
 from iptsim.errors import CaptureError
-from iptsim.host.pasted import LoggedLine
+from iptsim.host.logged_lines import LoggedLine
 from iptsim.paste import forms, splitting
 from iptsim.paste.forms import logline
 from iptsim.paste.lines import Line, commented, lines_of

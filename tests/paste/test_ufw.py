@@ -344,3 +344,63 @@ def test_logged_broadcasts_are_told_as_such(
     (tmp_path / "paste").write_text(line)
     main(["lint", str(tmp_path / "paste")])
     assert ("broadcast or multicast" in capsys.readouterr().out) is told
+
+
+ROUTES = (
+    "Status: active\nDefault: deny (incoming), allow (outgoing), deny (routed)\n\nTo    Action    From\n"
+    "51820/udp    ALLOW IN    Anywhere\n"
+)
+MASQUERADES = (
+    "-P PREROUTING ACCEPT\n-P INPUT ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n"
+    "-A POSTROUTING -s 10.9.0.0/24 -o eth0 -j MASQUERADE\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("rules", "chains"),
+    [
+        ("# iptables -t nat -S\n" + MASQUERADES, True),
+        ("# iptables -t nat -S\n" + MASQUERADES + "-N DOCKER\n", False),  # Docker has rules in filter, too
+        (
+            "# iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n-A INPUT -i lo -j ACCEPT\n",
+            False,
+        ),
+    ],
+)
+def test_a_status_is_read_where_iptables_shows_other_tables_only(rules: str, chains: bool) -> None:
+    read = host_of_source(Source("paste", {}, f"{rules}\n{ROUTES}".encode())).rulesets[4]
+    assert ("filter" in read.tables and "ufw-user-forward" in read.tables["filter"].chains) is chains
+
+
+@pytest.mark.parametrize(
+    ("sentence", "verdict"),
+    [
+        ("", "DROP"),
+        ('I put DEFAULT_FORWARD_POLICY="ACCEPT" into /etc/default/ufw.', "DEPENDS"),
+        ("and changed DEFAULT_FORWARD_POLICY from DROP to ACCEPT,", "DEPENDS"),
+        ("sed -i 's/DEFAULT_FORWARD_POLICY=\"DROP\"/DEFAULT_FORWARD_POLICY=\"ACCEPT\"/' /etc/default/ufw", "DEPENDS"),
+        ('# DEFAULT_FORWARD_POLICY="ACCEPT"', "DROP"),
+        ("My DEFAULT_FORWARD_POLICY is DROP.", "DROP"),
+    ],
+)  # fmt: skip
+def test_a_sentence_about_a_default_leaves_it_open(sentence: str, verdict: str, tmp_path: Path) -> None:
+    (tmp_path / "paste").write_text(f"{ALLOWED.format('ALLOW IN ')}\n{sentence}\n")
+    host = iptsim.load_host(tmp_path / "paste")
+    assert (
+        iptsim.explain(host, "192.168.77.5", "198.51.100.7", dport=443, **{"in": "eth1"}).verdict == verdict
+    )
+
+
+@pytest.mark.parametrize(("sender", "told"), [("1900", True), ("40000", False)])
+def test_the_answer_to_a_search_is_told_as_such(
+    sender: str, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """UPnP Device Architecture 2.0, 1.3.3: devices answer M-SEARCH from their own address, from port 1900."""
+    line = LOG.replace("TCP SPT=45360 DPT=5432 WINDOW=29200 RES=0x00 SYN", f"UDP SPT={sender} DPT=50123")
+    (tmp_path / "paste").write_text(line)
+    main(["lint", str(tmp_path / "paste")])
+    out = capsys.readouterr().out
+    assert ("answers a search by multicast (SSDP)" in out, "ufw allow" in out.split("multicast")[-1]) == (
+        told,
+        not told,
+    )

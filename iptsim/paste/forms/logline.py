@@ -12,7 +12,7 @@ from lark.exceptions import UnexpectedInput
 from iptsim.addresses import Family
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.grammar import parser
-from iptsim.host.pasted import LoggedLine, Visit
+from iptsim.host.logged_lines import LoggedLine, Visit
 from iptsim.languages import message
 from iptsim.owners.log_prefixes import verdict_of
 from iptsim.paste.addresses import is_address

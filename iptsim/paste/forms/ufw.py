@@ -11,7 +11,17 @@ from iptsim.languages import message
 from iptsim.paste.addresses import address_option
 from iptsim.paste.forms.ufw_rows import DEFAULT, ROW, Row, change, has_run
 from iptsim.paste.lines import Line, any_matches
-from iptsim.paste.pieces import ChainItem, GapItem, Item, Piece, RuleItem, Rules, Segment, made_words
+from iptsim.paste.pieces import (
+    ACCEPT_REPLIES,
+    ChainItem,
+    GapItem,
+    Item,
+    Piece,
+    RuleItem,
+    Rules,
+    Segment,
+    made_words,
+)
 from iptsim.paste.prompts import Command, command_of
 
 #: "loaded" in the first versions of ufw.
@@ -57,24 +67,45 @@ _HOOKS = {"input": "INPUT", "output": "OUTPUT", "forward": "FORWARD"}
 _DIRECTIONS = {"incoming": "input", "outgoing": "output", "routed": "forward"}
 #: A line of /etc/default/ufw, as ufw writes it.
 _SETTING = re.compile(r"\s*DEFAULT_(INPUT|OUTPUT|FORWARD)_POLICY\s*=\s*[\"']?(ACCEPT|DROP|REJECT)\b")
+#: The same in a sentence, which does not prove that it is in force.
+_TOLD = re.compile(
+    r"[^#]*\bDEFAULT_(INPUT|OUTPUT|FORWARD)_POLICY\W{1,6}"
+    r"(?:(?:(?:set|changed) )?(?:from \W?[A-Z]+\W? )?to\W{1,4}|is\W{1,4})?(ACCEPT|DROP|REJECT)\b"
+)
 #: ufw logs in OUTPUT what its default blocks (after.rules), and what rules with `log` deny.
 _LOGGED_OUT = re.compile(r".*\[UFW BLOCK\] IN= OUT=\S")
 #: Words of commands that change rules.
 _CHANGING = frozenset({"allow", "deny", "reject", "limit", "delete", "insert", "prepend"})
 #: ufw's default settings.
 USUAL = {"input": "DROP", "output": "ACCEPT", "forward": "DROP"}
+_VERBOSE = message("the output of {command}", command="ufw status verbose")
 #: The default for outgoing packets, where rules that allow some of them suggest that it is not "allow".
 UNSURE = Hidden(
     words="(if that is ufw's default for outgoing packets)",
     reason=message("ufw's default for outgoing packets, which is not shown"),
-    settle=message("the output of {command}", command="ufw status verbose"),
+    settle=_VERBOSE,
     place=("ufw", "outgoing"),
 )
+#: The default for a direction, where a sentence names another one than the usual.
+_UNSURE_OF = {
+    "input": Hidden(
+        words="(if that is ufw's default for incoming packets)",
+        reason=message("ufw's default for incoming packets, which is not shown"),
+        settle=_VERBOSE,
+        place=("ufw", "incoming"),
+    ),
+    "output": UNSURE,
+    "forward": Hidden(
+        words="(if that is ufw's default for routed packets)",
+        reason=message("ufw's default for routed packets, which is not shown"),
+        settle=_VERBOSE,
+        place=("ufw", "routed"),
+    ),
+}
 #: Rules of dumps and listings, which take precedence if present.
 _RULES = re.compile(r"\s*(?:Chain \S+ \(|\*filter|:INPUT |-P INPUT |-A (?:INPUT|FORWARD|ufw))")
 #: What before.rules accept.
 _LO = {"input": ("-i", "lo", "-j", "ACCEPT"), "output": ("-o", "lo", "-j", "ACCEPT")}
-_REPLIES = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT")
 #: What else they do with incoming packets: ping, DHCP, mDNS and UPnP are accepted, whatever the status shows.
 _INCOMING = (
     ("-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"),
@@ -118,12 +149,10 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     title = "ufw status"
     if status is not None and status[1] in ("inactive", "not loaded"):
         return Segment(title, "ufw status (inactive)", first, last)
-    if any_matches(lines, _RULES):
-        return Segment(title, title, first, last)
     if status is not None:
         gaps += _change(lines, last + 1, policies, rows)
     reader = _Reader(lines)
-    # a whole status replaces an earlier one
+    # a whole status replaces an earlier one; rules that iptables printed supersede both (see the assembly)
     items, unread = reader.read(policies, rows, 0 if status is None else lines[first].number)
     items += [
         GapItem(f"ufw-user-{way}", lines[place].number, lines[place].text.strip())
@@ -222,14 +251,24 @@ class _Reader:
         items: list[Item] = []
         policies = {**self._shown_elsewhere(rows), **policies}
         allowing = [at for row, at in rows if row["way"] == "OUT" and row["action"] in ("ALLOW", "LIMIT")]
+        told = self._told()
         for way, hook in _HOOKS.items():
+            if unsure := way not in policies and (told.get(way, USUAL[way]) == "ACCEPT") != (
+                USUAL[way] == "ACCEPT"
+            ):
+                policies[way] = "ACCEPT"
             items.append(_policy(way, {**USUAL, **policies}[way], line))
             items.append(ChainItem(f"ufw-user-{way}", None, None, line, 1))
-            before = [*([_LO[way]] if way in _LO else []), _REPLIES, *(_INCOMING if way == "input" else ())]
+            before = [
+                *([_LO[way]] if way in _LO else []),
+                ACCEPT_REPLIES,
+                *(_INCOMING if way == "input" else ()),
+            ]
             items += [self._rule(hook, words, rows[0][1] if rows else 0) for words in before]
             items.append(self._rule(hook, ("-j", f"ufw-user-{way}"), rows[0][1] if rows else 0))
-            if way == "output" and way not in policies and allowing:
-                items.append(self._rule(hook, ("-j", "DROP"), allowing[0], (UNSURE,)))
+            if unsure or (way == "output" and way not in policies and allowing):
+                at = allowing[0] if allowing else rows[0][1] if rows else 0
+                items.append(self._rule(hook, ("-j", "DROP"), at, (_UNSURE_OF[way],)))
         added, unread = self.of_rows(rows)
         return [*items, *added], unread
 
@@ -243,6 +282,13 @@ class _Reader:
             found = filter(None, (_SETTING.match(line.text) for line in self.lines))
             shown |= {one[1].lower(): one[2] for one in found}
         return shown
+
+    def _told(self) -> dict[str, str]:
+        """Return the defaults that sentences name."""
+        if not any_matches(self.lines, _TOLD):
+            return {}
+        found = filter(None, (_TOLD.match(line.text) for line in self.lines))
+        return {one[1].lower(): one[2] for one in found}
 
     def of_rows(self, rows: Sequence[tuple[re.Match[str], int]]) -> tuple[list[Item], list[int]]:
         """Return the rules of the rows themselves, and the lines that could not be read."""

@@ -8,7 +8,7 @@ from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
-from iptsim.host.pasted import LoggedLine, Visit
+from iptsim.host.logged_lines import LoggedLine, Visit
 from iptsim.paste.forms.logline import Record, question_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Segment
