@@ -7,6 +7,7 @@ new extension takes part as soon as it exists.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from typing import Any
@@ -82,7 +83,7 @@ def _maybe_models(draw: st.DrawFn, extension: type[Extension], family: int) -> A
     chosen = (
         draw(st.lists(st.sampled_from(rows), max_size=4, unique_by=lambda row: row.field)) if rows else []
     )
-    needed = [name for name, field in extension.model_fields.items() if field.is_required()]
+    needed = extension.required()
     for row in rows:
         if row.field in needed and all(row.field != other.field for other in chosen):
             chosen.append(row)
@@ -137,9 +138,7 @@ def rules(draw: st.DrawFn, family: int, chain: str = "made", other: str = "other
         tables &= placed if placed is not None else tables
     if protocols is not None:
         protocol = draw(st.sampled_from(sorted(protocols) or [6]))
-        parameters = parameters.model_copy(
-            update={"protocol": protocol, "negated": parameters.negated - {"protocol"}}
-        )
+        parameters = replace(parameters, protocol=protocol, negated=parameters.negated - {"protocol"})
     refused = parameters.protocol == 0 or (family == 6 and parameters.fragment)
     if protocols == set() or not tables or refused:
         return draw(rules(family, chain, other))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 
 from iptsim.extensions.base import Extension
 from iptsim.extensions.options import Option
@@ -40,7 +39,6 @@ def command_letter(action: str) -> str:
 PARAMETERS: dict[str, Option] = {option.flag[1:]: option for option in Parameters.options}
 
 
-@cache
 def long_options(extension: type[Extension]) -> dict[str, Option]:
     """Return an extension's options by their names without dashes, including aliases."""
     return {

@@ -7,7 +7,7 @@ read once, and the models are shared.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -213,8 +213,8 @@ def without_idle(model: Parameters) -> Parameters:
         idle.append("protocol")
     if not idle:
         return model
-    idle = [name for name in idle if name not in model.negated]
-    return model.model_copy(update=dict.fromkeys(idle)) if idle else model
+    dropped: dict[str, Any] = {name: None for name in idle if name not in model.negated}
+    return replace(model, **dropped) if dropped else model
 
 
 class Bound(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from iptsim.addresses import address_text, endpoint_text
@@ -134,7 +134,7 @@ def packets_text(rule: Rule) -> Text:
     protocol = ""
     if parameters.protocol and "protocol" not in parameters.negated:
         protocol = format_protocol(parameters.protocol)
-        parameters = parameters.model_copy(update={"protocol": None})
+        parameters = replace(parameters, protocol=None)
     unread = [match.unread for match in rule.matches if match.unread]
     phrases = (
         parameters.says(),

@@ -5,22 +5,20 @@ named like the extension in lower case. It contains
 
 * the options, as rows of :class:`~iptsim.extensions.options.Option`: how each is written, read, printed and listed,
   which field of a packet it tests, what it allows there, and its wording,
-* the model, a frozen pydantic class with one field per option, named like the option.
+* the model, a frozen dataclass with one field per option, named like the option.
 
 The conditions of a match (:meth:`Match.predicates`), its wording (:meth:`Extension.says`) and its form in a listing
 (:meth:`Extension.lists`) follow from the rows; an extension overrides them only if its rows cannot express them. What a
 target does is its :meth:`Target.apply`.
 
 Names and semantics follow iptables-extensions(8) and the kernel's net/netfilter/xt_*.c.
-
-Annotations are evaluated here (no `from __future__ import annotations`), as pydantic would evaluate those of the base
-classes again for each extension.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
-from typing import Any, ClassVar, Literal, Self
+from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import MISSING, fields
+from typing import Any, ClassVar, Literal, Self
 
 from iptsim.extensions.constraints import Constraint, Field, named
 from iptsim.extensions.context import Context
@@ -29,6 +27,7 @@ from iptsim.extensions.options import Given, Option
 from iptsim.extensions.phrases import join_phrases
 from iptsim.extensions.predicates import Predicate, constrained
 from iptsim.extensions.verdicts import CONTINUE, Translation, Verdict
+from iptsim.frozen import Frozen
 from iptsim.languages import Text, message
 from iptsim.truth import Unknown
 
@@ -42,15 +41,13 @@ Status = Literal["exact", "given", "unknown"]
 Insists = Literal["tables", "protocols", "protocols, negated too"] | None
 
 
-class Extension(BaseModel):
+class Extension(Frozen):
     """The options that one `-m NAME` or `-j NAME` was given.
 
     A field is None (or False) where its option was not given. `negated` names the fields whose option
     has a `!` before it. `tables`, `hooks` and `protocols` say where the kernel accepts it (None: anywhere): in
     which tables, at which hooks, with which `-p` (by number). `insists` says which of them iptables itself checks.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: ClassVar[str]
     options: ClassVar[tuple[Option, ...]] = ()
@@ -94,38 +91,42 @@ class Extension(BaseModel):
         return self.protocols
 
     @classmethod
+    def required(cls) -> frozenset[str]:
+        """Return the fields without which it cannot be made."""
+        return frozenset(one.name for one in fields(cls) if one.default is MISSING)
+
+    @classmethod
     def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
         """Return the model's fields for the options of one `-m` or `-j`, in the order written.
 
         Raises:
             ValueError: an option is given twice, or one that must be given is missing.
         """
-        fields: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         negated = set()
         for option, value, inverted in given:
-            if option.field in fields:
+            if option.field in found:
                 raise ValueError(
                     message("{flag} is given twice, or conflicts with another option", flag=option.flag)
                 )
-            fields[option.field] = value
+            found[option.field] = value
             if inverted:
                 negated.add(option.field)
+        required = cls.required()
         for option in cls.options:
-            if option.field not in fields and cls.model_fields[option.field].is_required():
+            if option.field not in found and option.field in required:
                 raise ValueError(message("{name} needs {flag}", name=cls.name, flag=option.flag))
-        return {**fields, "negated": frozenset(negated)} if negated else fields
+        return {**found, "negated": frozenset(negated)} if negated else found
 
     def check(self) -> None:
-        """Check that the options go together; pydantic has checked each, or their words have been read.
+        """Check that the options go together; each has been checked when its words were read.
 
         Raises:
             ValueError: they do not; the text says why.
         """
 
-    @model_validator(mode="after")
-    def _checked(self) -> Self:
+    def __post_init__(self) -> None:
         self.check()
-        return self
 
     def kept_by(self, form: ListingForm) -> Self:
         """Return the extension as a version of iptables stores it: with what it adds, without what it drops."""

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from pydantic import InstanceOf
-
 from iptsim.extensions.base import Match, Status, Target
 from iptsim.extensions.constraints import Constraint, Masked, Several, undecided
 from iptsim.extensions.context import Context
@@ -59,10 +57,10 @@ class Hidden(Match):
     status: ClassVar[Status] = "unknown"
 
     words: str
-    reason: InstanceOf[Message]
-    settle: InstanceOf[Message] | str = ""
+    reason: Message
+    settle: Message | str = ""
     place: tuple[Any, ...] = ()
-    told: InstanceOf[Message] | str = ""
+    told: Message | str = ""
 
     @property
     def is_interfaces(self) -> bool:
@@ -165,9 +163,9 @@ class HiddenTarget(Target):
 
     name: str  # type: ignore[misc]
     words: str = ""
-    reason: InstanceOf[Message]
-    settle: InstanceOf[Message] | str = ""
-    scope: InstanceOf[Message] | str = ""
+    reason: Message
+    settle: Message | str = ""
+    scope: Message | str = ""
     is_named: bool = False
     in_nat: bool = False
     rewrites: bool = False

@@ -6,8 +6,6 @@ from functools import partial
 from operator import attrgetter
 from typing import ClassVar
 
-from pydantic import InstanceOf
-
 from iptsim.addresses import address_text
 from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Field, Names, Pattern, equal, look, packet_field
@@ -185,8 +183,8 @@ class Parameters(Match):
     )  # fmt: skip
     said: ClassVar[tuple[str, ...]] = ("protocol",)
 
-    source: InstanceOf[Network] | None = None
-    destination: InstanceOf[Network] | None = None
+    source: Network | None = None
+    destination: Network | None = None
     in_interface: str | None = None
     out_interface: str | None = None
     #: protocol number, None for any

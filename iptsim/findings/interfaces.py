@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
 from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
@@ -126,8 +127,8 @@ def _renamed(family: Family, rule: Rule, name: str, other: str) -> str:
 def _renamed_rule(rule: Rule, name: str, other: str) -> Rule:
     """Return a rule with another interface."""
     fields = ("in_interface", "out_interface")
-    changed = {field: other for field in fields if getattr(rule.parameters, field) == name}
-    return replace(rule, parameters=rule.parameters.model_copy(update=changed))
+    changed: dict[str, Any] = {field: other for field in fields if getattr(rule.parameters, field) == name}
+    return replace(rule, parameters=replace(rule.parameters, **changed))
 
 
 def _missing(scene: Scene, rule: Rule) -> str:

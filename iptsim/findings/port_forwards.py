@@ -160,9 +160,7 @@ def without_interface(rule: Rule) -> Rule:
     if rule.parameters.in_interface is None:
         return rule
     negated = rule.parameters.negated - {"in_interface"}
-    return replace(
-        rule, parameters=rule.parameters.model_copy(update={"in_interface": None, "negated": negated})
-    )
+    return replace(rule, parameters=replace(rule.parameters, in_interface=None, negated=negated))
 
 
 def is_tested_here(scene: Scene) -> bool:

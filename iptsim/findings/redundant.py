@@ -125,8 +125,10 @@ def _includes(rule: Rule, other: Rule) -> bool:
 
 def _conditions(rule: Rule) -> list[object]:
     parameters = rule.parameters
-    set_ = parameters.model_dump(exclude_defaults=True, exclude={"negated"})
-    return [*((name, value, name in parameters.negated) for name, value in set_.items()), *rule.matches]
+    given = (
+        (option.field, value, option.field in parameters.negated) for option, value in parameters.given()
+    )
+    return [*given, *rule.matches]
 
 
 def _is_plain(scene: Scene, family: Family, table: str, name: str) -> bool:

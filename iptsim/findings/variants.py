@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from iptsim.addresses import Family
 from iptsim.dump import loads
@@ -76,8 +77,8 @@ def _with_usual_interface(rule: Rule) -> Rule:
     shown = tuple(one for one in rule.matches if not hides_interfaces(one))
     if len(shown) == len(rule.matches):
         return rule
-    only = {"in_interface": "lo"} if is_usually_for_lo(rule) else {}
-    return replace(rule, matches=shown, parameters=rule.parameters.model_copy(update=only))
+    only: dict[str, Any] = {"in_interface": "lo"} if is_usually_for_lo(rule) else {}
+    return replace(rule, matches=shown, parameters=replace(rule.parameters, **only))
 
 
 def with_open_output(ruleset: Ruleset) -> Ruleset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from iptsim.addresses import Family, address_text, parse_address
 from iptsim.extensions.hidden import SHOW, Hidden, HiddenAddress
@@ -125,7 +126,7 @@ def apart(hidden: Hidden, line: int) -> Hidden:
     redacted = isinstance(hidden, HiddenAddress) and not hidden.mask
     if not redacted and hidden.place[:1] != ("left out",):
         return hidden
-    return hidden.model_copy(update={"place": (*hidden.place, line)})
+    return replace(hidden, place=(*hidden.place, line))
 
 
 def _told(flag: str, text: str) -> Message:

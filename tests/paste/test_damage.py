@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -59,12 +60,12 @@ def _with_names_of(host: Host, read: Host) -> Ruleset:
     for chain in (chain for table in ruleset.tables.values() for chain in table.chains.values()):
         for rule in chain.rules:
             own = rule.parameters
-            renamed = {
+            renamed: dict[str, Any] = {
                 side: names[name]
                 for side, name in (("in_interface", own.in_interface), ("out_interface", own.out_interface))
                 if name in names
             }
-            rule.parameters = own.model_copy(update=renamed)
+            rule.parameters = replace(own, **renamed)
     return ruleset
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Status
@@ -40,8 +41,8 @@ class Limit(Match):
     def clauses(self) -> list[str]:
         """Return the rate, even if it is the default, and the burst unless it is the default."""
         rate, burst = self._kept
-        update = {"limit": rate, "limit_burst": None if burst == _DEFAULT_BURST else burst}
-        return super(Limit, self.model_copy(update=update)).clauses()
+        shown = replace(self, limit=rate, limit_burst=None if burst == _DEFAULT_BURST else burst)
+        return super(Limit, shown).clauses()
 
     def predicates(self) -> tuple[Predicate, ...]:
         rate, _ = self._kept

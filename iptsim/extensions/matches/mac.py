@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import ClassVar
 
 from iptsim.extensions.base import Match
@@ -69,9 +70,7 @@ class Mac(Match):
 
     def kept_by(self, form: ListingForm) -> Mac:
         """Return it in lower case, as iptables prints it since 1.8.7; earlier versions print upper case."""
-        return (
-            self.model_copy(update={"mac_source": self.mac_source.lower()}) if form.since(1, 8, 7) else self
-        )
+        return replace(self, mac_source=self.mac_source.lower()) if form.since(1, 8, 7) else self
 
     def lists(self, form: ListingForm) -> str:
         if not form.since(1, 8, 7):

@@ -96,7 +96,7 @@ class Recent(Match):
         """Return it with a mask, which is kept and printed since 1.4.15."""
         if self.mask is not None or not form.since(1, 4, 15):
             return self
-        return self.model_copy(update={"mask": whole_mask(form.family)})
+        return replace(self, mask=whole_mask(form.family))
 
     @property
     def remembered_in(self) -> str:
@@ -109,12 +109,8 @@ class Recent(Match):
 
     def clauses(self) -> list[str]:
         """Return the options, including list name and side even if they are the defaults, as iptables does."""
-        shown = self.model_copy(
-            update={
-                "list_name": self.remembered_in,
-                "rsource": not self.rdest,
-                "hitcount": self.hitcount or None,
-            }
+        shown = replace(
+            self, list_name=self.remembered_in, rsource=not self.rdest, hitcount=self.hitcount or None
         )
         return super(Recent, shown).clauses()
 

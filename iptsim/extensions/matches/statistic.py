@@ -9,8 +9,6 @@ import re
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
-from pydantic import InstanceOf
-
 from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import Constraint, Field, equal, named, undecided
 from iptsim.extensions.context import Context
@@ -61,7 +59,7 @@ class Statistic(Match):
     )
 
     mode: str
-    probability: InstanceOf[Probability] | None = None
+    probability: Probability | None = None
     every: int | None = None
     packet: int | None = None
 

@@ -8,6 +8,7 @@ ten million.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from iptsim.extensions.base import Match
@@ -125,9 +126,7 @@ class String(Match):
     def kept_by(self, form: ListingForm) -> String:
         """Return it with the `--to` that the version prints: before 1.8.9 all but 0, since then all but 65535."""
         last = _LAST_OFFSET if self.to is None else self.to
-        return self.model_copy(
-            update={"to": None if last == (_LAST_OFFSET if form.since(1, 8, 9) else 0) else last}
-        )
+        return replace(self, to=None if last == (_LAST_OFFSET if form.since(1, 8, 9) else 0) else last)
 
     @property
     def pattern(self) -> bytes:
@@ -138,13 +137,12 @@ class String(Match):
         """Return the options; the pattern as a text if it can be printed, else in hexadecimal."""
         printable = _printable(self.pattern)
         negated = {"string" if printable else "hex_string"} if self.negated else set()
-        shown = self.model_copy(
-            update={
-                "string": self.pattern if printable else None,
-                "hex_string": None if printable else self.pattern,
-                "from_": self.from_ or None,
-                "negated": frozenset(negated),
-            }
+        shown = replace(
+            self,
+            string=self.pattern if printable else None,
+            hex_string=None if printable else self.pattern,
+            from_=self.from_ or None,
+            negated=frozenset(negated),
         )
         return super(String, shown).clauses()
 

@@ -7,7 +7,7 @@ Facts: `time`, the moment, as a datetime or ISO text; UTC without a zone. For `-
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -207,18 +207,17 @@ class Time(Match):
         """Return the options as iptables stores them: both times and the matching days, if they restrict anything."""
         start, stop = self._daytime
         limited = (start, stop) != (0, _DAY - 1)
-        shown = self.model_copy(
-            update={
-                "timestart": start if limited else None,
-                "timestop": stop if limited else None,
-                "monthdays": tuple(sorted(self._month_days)) if len(self._month_days) < 31 else None,
-                "weekdays": tuple(day for day in _DAYS if day in self._week_days)
-                if len(self._week_days) < len(_DAYS)
-                else None,
-                "datestart": None if self.datestart == _EPOCH else self.datestart,
-                "datestop": self.datestop or _LAST,
-                "negated": frozenset(),
-            }
+        shown = replace(
+            self,
+            timestart=start if limited else None,
+            timestop=stop if limited else None,
+            monthdays=tuple(sorted(self._month_days)) if len(self._month_days) < 31 else None,
+            weekdays=tuple(day for day in _DAYS if day in self._week_days)
+            if len(self._week_days) < len(_DAYS)
+            else None,
+            datestart=None if self.datestart == _EPOCH else self.datestart,
+            datestop=self.datestop or _LAST,
+            negated=frozenset(),
         )
         return super(Time, shown).clauses()
 

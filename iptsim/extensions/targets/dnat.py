@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import InstanceOf
-
 from iptsim.extensions.base import Insists, Target
 from iptsim.extensions.context import Context
 from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_RANGE, NAT_SOURCE, NatRange
@@ -40,7 +38,7 @@ class Dnat(_Nat):
     )  # fmt: skip
     hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "OUTPUT"})
 
-    to_destination: InstanceOf[NatRange]
+    to_destination: NatRange
 
     def allowed_protocols(self) -> frozenset[int] | None:
         return NAT_PORT_PROTOCOLS if self.to_destination.ports else None
@@ -68,7 +66,7 @@ class Snat(_Nat):
     )  # fmt: skip
     hooks: ClassVar[frozenset[str] | None] = frozenset({"INPUT", "POSTROUTING"})
 
-    to_source: InstanceOf[NatRange]
+    to_source: NatRange
     random_fully: bool = False
 
     def allowed_protocols(self) -> frozenset[int] | None:

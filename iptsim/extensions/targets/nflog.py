@@ -5,6 +5,7 @@ Sources: net/netfilter/xt_NFLOG.c; net/ipv4/netfilter/ipt_ULOG.c, until Linux 3.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from iptsim.extensions.base import Target
@@ -57,9 +58,9 @@ class Nflog(Target):
         prefix = self.nflog_prefix
         if form.backend == "legacy" and prefix is not None:
             data = prefix.encode("utf-8", "surrogateescape")[:_LONGEST_LEGACY]
-            return self.model_copy(update={"nflog_prefix": data.decode("utf-8", "surrogateescape")})
+            return replace(self, nflog_prefix=data.decode("utf-8", "surrogateescape"))
         if form.backend == "nf_tables" and form.since(1, 8, 8):
-            return self.model_copy(update={"nflog_range": None})
+            return replace(self, nflog_range=None)
         return self
 
     def save(self) -> str:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import InstanceOf
-
 from iptsim.extensions.base import Match, Status, Target
 from iptsim.extensions.constraints import Constraint, Field, named
 from iptsim.extensions.context import Context
@@ -111,7 +109,7 @@ class ProxyListener(Match):
     name: ClassVar[str] = ""
     status: ClassVar[Status] = "given"
 
-    where: InstanceOf[Message]
+    where: Message
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition, which is unknown unless the question states it."""
@@ -140,7 +138,7 @@ class ToProxy(Target):
     name: ClassVar[str] = "tproxy"
 
     to: str
-    where: InstanceOf[Message]
+    where: Message
 
     def save(self) -> str:
         """Return what follows `tproxy` in nftables."""
