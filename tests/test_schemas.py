@@ -9,6 +9,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +133,8 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
     namespace = hosts["docker-28.5/nft-input-policy"].namespace
     assert namespace.nftables is not None
     # as if it had statements that are not evaluated
-    chains = tuple(chain.model_copy(update={"rules": ()}) for chain in namespace.nftables.chains)
-    namespace.nftables = namespace.nftables.model_copy(update={"chains": chains})
+    chains = tuple(replace(chain, rules=()) for chain in namespace.nftables.chains)
+    namespace.nftables = replace(namespace.nftables, chains=chains)
     asked: list[tuple[str, dict[str, Any]]] = [
         ("docker-28.5/icc-off", {"from": "client", "to": "web:80", "id": 1, "verbose": True}),
         ("docker-20.10/icc-off-link", {"from": "client", "to": "web:80", "verbose": True}),

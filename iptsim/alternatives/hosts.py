@@ -74,11 +74,9 @@ class _Rebuilding:
         )
         self._shared(namespace)
         networks = {
-            name: network if (known := after.network(name)) is None else network.model_copy(
-                update={
-                    "icc": known.icc, "masquerade": known.masquerade, "internal": known.internal,
-                    "gateway_mode": dict(known.gateway_mode), "host_binding": known.host_binding,
-                }
+            name: network if (known := after.network(name)) is None else replace(
+                network, icc=known.icc, masquerade=known.masquerade, internal=known.internal,
+                gateway_mode=dict(known.gateway_mode), host_binding=known.host_binding,
             )
             for name, network in host.networks.items()
         }  # fmt: skip
@@ -144,15 +142,14 @@ class _Rebuilding:
         mac = f"02:00:00:00:{index >> 8 & 0xFF:02x}:{index & 0xFF:02x}"
         self.interfaces[port] = Interface(name=port, index=index, kind="veth", master=network.bridge, mac=mac)
         subnets = {family: network.subnet(family) for family in endpoint.addresses}
-        return endpoint.model_copy(
-            update={
-                "prefix_lengths": {
-                    family: subnet.prefix_length for family, subnet in subnets.items() if subnet is not None
-                },
-                "gateways": dict(self._gateways(network)),
-                "interface": f"eth{number}",
-                "bridge_port": port,
-            }
+        return replace(
+            endpoint,
+            prefix_lengths={
+                family: subnet.prefix_length for family, subnet in subnets.items() if subnet is not None
+            },
+            gateways=dict(self._gateways(network)),
+            interface=f"eth{number}",
+            bridge_port=port,
         )
 
     def _gateways(self, network: DockerNetwork) -> Iterator[tuple[Family, int]]:
@@ -239,12 +236,12 @@ class _Rebuilding:
         for name, interface in list(self.interfaces.items()):
             is_new = name not in self.old.namespace.interfaces
             if interface.master in bridges and (is_new or proxy != self.before.proxy):
-                self.interfaces[name] = interface.model_copy(update={"hairpin": not proxy})
+                self.interfaces[name] = replace(interface, hairpin=not proxy)
         for bridge in bridges & set(self.interfaces):
             ports = [one for one in self.interfaces.values() if one.master == bridge]
             had = any(one.master == bridge for one in self.old.namespace.interfaces.values())
             if bool(ports) != had:
-                self.interfaces[bridge] = self.interfaces[bridge].model_copy(update={"carrier": bool(ports)})
+                self.interfaces[bridge] = replace(self.interfaces[bridge], carrier=bool(ports))
 
     def _route(self, route: Route) -> Route:
         """Return a route of the host with the state of its device."""
@@ -255,7 +252,7 @@ class _Rebuilding:
         if before is None or after is None or before.carrier == after.carrier:
             return route
         flags = route.flags - {"linkdown"} if after.carrier else route.flags | {"linkdown"}
-        return route.model_copy(update={"flags": flags})
+        return replace(route, flags=flags)
 
     def _daemon(self) -> None:
         """Set the kernel parameters that dockerd sets."""

@@ -136,7 +136,7 @@ def _after_nft(host: Host, command: str) -> Host:
     if found is None or nftables is None:
         return host
     chains = tuple(_with_rule(chain, found) for chain in nftables.chains)
-    changed = nftables.model_copy(update={"chains": chains})
+    changed = replace(nftables, chains=chains)
     return replace(host, namespace=replace(host.namespace, nftables=changed, cache={}))
 
 
@@ -161,7 +161,7 @@ def _with_rule(base: NftChain, command: re.Match[str]) -> NftChain:
         for (chain, at), one in base.listing.rules.items()
     }
     listing = NftListing({**listed, (name, position): NftListed(command["rule"])})
-    return base.model_copy(update={"rules": tuple(rules), "listing": listing, "effects": ALL_EFFECTS})
+    return replace(base, rules=tuple(rules), listing=listing, effects=ALL_EFFECTS)
 
 
 def _inserted(known: tuple[NftRule, ...], made: list[NftRule]) -> Iterator[NftRule]:

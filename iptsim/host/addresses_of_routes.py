@@ -7,6 +7,7 @@ Each address has a route of type local to itself in the local table, and its sub
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from iptsim.addresses import BITS, Family, address_text, is_link_local
 from iptsim.host.model import Host
@@ -57,7 +58,7 @@ def assume_addresses(host: Host) -> None:
         own = last_free_address(4, route.destination, route.prefix_length, gateways)
         if own is None:
             continue
-        namespace.interfaces[device.name] = device.model_copy(update={"addresses": (own,)})
+        namespace.interfaces[device.name] = replace(device, addresses=(own,))
         host.assumptions.append(
             message(
                 "The address of {name} is not shown; it is assumed to be {address}.",

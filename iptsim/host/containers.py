@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from pydantic import Field, field_validator
-
 from iptsim.addresses import Family, address_text
 from iptsim.errors import printable
-from iptsim.host.frozen import Frozen
+from iptsim.frozen import Frozen
 from iptsim.host.namespace import Namespace, Prefixed, check_prefix_length, prefix_mask
 
 
@@ -23,9 +21,9 @@ class Endpoint(Frozen):
     """
 
     network: str
-    addresses: dict[Family, int] = Field(default_factory=dict)
-    prefix_lengths: dict[Family, int] = Field(default_factory=dict)
-    gateways: dict[Family, int] = Field(default_factory=dict)
+    addresses: dict[Family, int] = field(default_factory=dict)
+    prefix_lengths: dict[Family, int] = field(default_factory=dict)
+    gateways: dict[Family, int] = field(default_factory=dict)
     mac: str | None = None
     aliases: tuple[str, ...] = ()
     interface: str | None = None
@@ -33,10 +31,9 @@ class Endpoint(Frozen):
     gateway_priority: int = 0
     network_id: str = ""
 
-    @field_validator("prefix_lengths")
-    @classmethod
-    def _possible_lengths(cls, value: dict[Family, int]) -> dict[Family, int]:
-        return {family: check_prefix_length(family, length) for family, length in value.items()}
+    def __post_init__(self) -> None:
+        for family, length in self.prefix_lengths.items():
+            check_prefix_length(family, length)
 
     def address(self, family: Family) -> int | None:
         """Return the address of a family, or None."""
@@ -180,10 +177,10 @@ class Network(Frozen):
     internal: bool = False
     icc: bool = True
     masquerade: bool = True
-    gateway_mode: dict[Family, str] = Field(default_factory=dict)
+    gateway_mode: dict[Family, str] = field(default_factory=dict)
     host_binding: str | None = None
     is_default_bridge: bool = False
-    options: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
     created: str = ""
 
     @property

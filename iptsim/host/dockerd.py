@@ -1,9 +1,9 @@
 """The settings of a Docker daemon as data. Names follow dockerd(8) and daemon.json."""
 
-from pydantic import Field
+from dataclasses import field
 
+from iptsim.frozen import Frozen
 from iptsim.host.docker_engine import Engine
-from iptsim.host.frozen import Frozen
 from iptsim.languages import Message, message
 
 
@@ -42,7 +42,7 @@ class DockerDaemon(Frozen):
     live_restore: bool | None = None
     default_address_pools: tuple[tuple[str, int], ...] = ()
     dns: tuple[str, ...] = ()
-    sources: dict[str, str] = Field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
 
     @property
     def engine(self) -> Engine | None:

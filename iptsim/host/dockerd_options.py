@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterable
+from dataclasses import fields
 from ipaddress import ip_network
 from typing import Any, Self
 
@@ -27,9 +28,8 @@ SETTINGS = {
 _SHORT = {"b": "bridge", "default-address-pool": "default-address-pools"}
 #: Settings that may be repeated.
 _LISTS = frozenset({"dns", "default-address-pools"})
-_BOOLEAN = frozenset(
-    name for name, field in SETTINGS.items() if "bool" in str(DockerDaemon.model_fields[field].annotation)
-)
+_TYPES = {one.name: one.type for one in fields(DockerDaemon)}
+_BOOLEAN = frozenset(name for name, field in SETTINGS.items() if "bool" in str(_TYPES[field]))
 _TRUE, _FALSE = frozenset({"true", "1", "t"}), frozenset({"false", "0", "f"})
 
 
@@ -80,16 +80,16 @@ def _switch(name: str, value: Any) -> bool:
     return text in _TRUE
 
 
-def _list(name: str, values: list[Any]) -> list[Any]:
+def _list(name: str, values: list[Any]) -> tuple[Any, ...]:
     """Read the elements of a setting that may be repeated."""
     if name == "default-address-pools":
-        return [_pool(value) for value in values]
+        return tuple(map(_pool, values))
     for value in values:
         if not isinstance(value, str):
             raise ValueError(
                 message("{name} contains {value}, which is not a string", name=name, value=brief(value))
             )
-    return values
+    return tuple(values)
 
 
 def shell_options(text: str) -> dict[str, Any]:

@@ -6,7 +6,9 @@ Everything that is assumed here becomes a sentence in :attr:`Host.assumptions`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from iptsim.addresses import Family, address_text
 from iptsim.host.connected_routes import connected_routes, default_route
@@ -217,15 +219,13 @@ def _gateways(host: Host, evidence: Evidence, own: Mapping[str, Sequence[Interfa
                     Prefix(subnet.family, subnet.address, subnet.prefix_length),
                     () if network.daemon else targets,
                 ).address
-                subnet = subnet.model_copy(
-                    update={
-                        "gateway": likely if gateway is None else gateway,
-                        # the bridge of every network has an address where Docker before 28 wrote the rules
-                        "gateway_assumed": gateway is None and generation_of_chains(evidence.chains) != "26",
-                    }
+                subnet = replace(
+                    subnet,
+                    gateway=likely if gateway is None else gateway,
+                    gateway_assumed=gateway is None and generation_of_chains(evidence.chains) != "26",
                 )
             subnets.append(subnet)
-        host.networks[name] = network.model_copy(update={"subnets": tuple(subnets)})
+        host.networks[name] = replace(network, subnets=tuple(subnets))
 
 
 def _missing_rules(host: Host) -> None:
@@ -353,7 +353,7 @@ def _learnt_ports(host: Host) -> None:
             if endpoint.bridge_port is None and bridge is not None:
                 ports = (host.namespace.port_towards(*one, bridge) for one in endpoint.addresses.items())
                 if (port := next(filter(None, ports), None)) is not None:
-                    container.endpoints[name] = endpoint.model_copy(update={"bridge_port": port})
+                    container.endpoints[name] = replace(endpoint, bridge_port=port)
 
 
 def _ports(host: Host) -> None:
@@ -382,7 +382,7 @@ def _ports(host: Host) -> None:
                 interfaces[name] = Interface(
                     name=name, index=len(interfaces) + 1, kind="veth", master=network.bridge
                 )
-            container.endpoints[network.name] = endpoint.model_copy(update={"bridge_port": name})
+            container.endpoints[network.name] = replace(endpoint, bridge_port=name)
     if guessed:
         host.assumptions.append(
             message(
@@ -425,7 +425,7 @@ def _without_proxy(host: Host, known: Collection[str]) -> None:
         for endpoint in container.endpoints.values():
             port = interfaces.get(endpoint.bridge_port or "")
             if port is not None and "ip-link.json" not in known:
-                interfaces[port.name] = port.model_copy(update={"hairpin": True})
+                interfaces[port.name] = replace(port, hairpin=True)
             network = host.networks.get(endpoint.network)
             if network is not None and network.bridge and "sysctl.txt" not in known:
                 host.namespace.sysctls[interface_parameter(4, network.bridge, "route_localnet")] = "1"
@@ -436,7 +436,7 @@ def _docker(host: Host, evidence: Evidence) -> None:
     if not evidence.docker:
         return
     daemon = host.daemon or DockerDaemon()
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     sources = dict(daemon.sources)
     if daemon.generation is None and "DOCKER-FORWARD" in evidence.chains:
         changes["generation"] = generation_of_chains(evidence.chains)
@@ -444,4 +444,4 @@ def _docker(host: Host, evidence: Evidence) -> None:
     if daemon.userland_proxy is None and evidence.userland_proxy is not None:
         changes["userland_proxy"] = evidence.userland_proxy
         sources["userland_proxy"] = "iptables-save.txt"
-    host.daemon = daemon.model_copy(update={**changes, "sources": sources})
+    host.daemon = replace(daemon, **changes, sources=sources)

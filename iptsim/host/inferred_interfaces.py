@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from iptsim.addresses import Family, address_text, is_link_local
 from iptsim.host.addresses_of_routes import addresses_of_routes, assume_addresses, last_free_address
@@ -267,7 +268,7 @@ def _place(
     known = interfaces.get(name) or Interface(name=name, index=len(interfaces) + 1, kind=kind)
     if known.addresses:
         return
-    interfaces[name] = known.model_copy(update={"addresses": tuple(addresses)})
+    interfaces[name] = replace(known, addresses=tuple(addresses))
 
 
 def _kind(name: str) -> InterfaceKind:

@@ -144,9 +144,9 @@ def members_of(ipset: IpSet) -> Members:
     Raises:
         ValueError: an element is not valid for the set's type.
     """
-    if ipset._index is None:
-        ipset._index = Members(ipset)
-    members: Members = ipset._index
+    if "members" not in ipset.cache:
+        ipset.cache["members"] = Members(ipset)
+    members: Members = ipset.cache["members"]
     return members
 
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, PrivateAttr
-
 from iptsim.addresses import Family
 from iptsim.connection import Connection
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import printable
+from iptsim.frozen import Frozen
 from iptsim.host.containers import Container, Endpoint, Network
 from iptsim.host.dockerd import DockerDaemon
-from iptsim.host.frozen import Frozen
 from iptsim.host.namespace import Interface, Namespace
 from iptsim.host.pasted import Pasted
 from iptsim.languages import Text
@@ -36,10 +34,10 @@ class IpSet(Frozen):
     name: str
     type: str
     family: Family | None = None
-    options: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
     entries: tuple[tuple[str, dict[str, str]], ...] = ()
-    #: the entries, indexed by :mod:`iptsim.host.ipsets`
-    _index: Any = PrivateAttr(default=None)
+    #: what follows from it: its entries, indexed
+    cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

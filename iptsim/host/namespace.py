@@ -1,6 +1,6 @@
 """A network namespace as data: its interfaces, routes, neighbours, sockets, and base chains of nftables.
 
-Small parts are frozen pydantic models; a :class:`Namespace` is a plain dataclass that a reader fills. Addresses are
+Small parts are frozen; a :class:`Namespace` is a plain dataclass that a reader fills. Addresses are
 integers with a separate family, as in :mod:`iptsim.addresses`. Names follow ip(8).
 """
 
@@ -9,10 +9,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationInfo, field_validator
-
 from iptsim.addresses import BITS, Family, parse_address
-from iptsim.host.frozen import Frozen
+from iptsim.frozen import Frozen
 from iptsim.host.nft_chains import NftRuleset
 from iptsim.languages import message
 from iptsim.reading import brief
@@ -122,10 +120,8 @@ class Prefixed(Frozen):
     family: Family
     prefix_length: int
 
-    @field_validator("prefix_length")
-    @classmethod
-    def _possible_length(cls, value: int, info: ValidationInfo) -> int:
-        return check_prefix_length(info.data["family"], value) if "family" in info.data else value
+    def __post_init__(self) -> None:
+        check_prefix_length(self.family, self.prefix_length)
 
 
 class InterfaceAddress(Prefixed):
@@ -313,7 +309,7 @@ class Listener(Frozen):
     proto: int
     port: int
     address: int | None = None
-    families: dict[int, bool | None] = Field(default_factory=dict)
+    families: dict[int, bool | None] = field(default_factory=dict)
     interface: str | None = None
     program: str = ""
 

@@ -3,10 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic import InstanceOf
-
 from iptsim.addresses import Family
-from iptsim.host.frozen import Frozen
+from iptsim.frozen import Frozen
 
 #: What an nftables base chain could do to a packet: drop it, reject it, rewrite it, or affect later rules.
 NftEffect = Literal["drop", "reject", "change"]
@@ -107,7 +105,7 @@ class NftChain(Frozen):
     policy: str | None = None
     devices: tuple[str, ...] = ()
     effects: tuple[NftEffect, ...] = ()
-    listing: InstanceOf[NftListing] = NftListing()
+    listing: NftListing = NftListing()
     rules: tuple[tuple[Family, tuple[NftRule, ...]], ...] = ()
 
     def __hash__(self) -> int:

@@ -6,8 +6,6 @@ from collections.abc import Container, Iterable
 from functools import lru_cache
 from typing import ClassVar
 
-from pydantic import InstanceOf
-
 from iptsim.addresses import Family
 from iptsim.dump import loads
 from iptsim.dump.rule import Jump, Rule
@@ -30,7 +28,7 @@ class Checked(Match):
     #: no `-m` loads it
     name: ClassVar[str] = ""
 
-    conditions: tuple[InstanceOf[Match], ...]
+    conditions: tuple[Match, ...]
 
     def save(self) -> str:
         """Return nothing, as no condition is left."""

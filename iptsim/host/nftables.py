@@ -7,7 +7,7 @@ the verdict maps they use (libnftables-json(5)). Rules with a translation are ev
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Annotated, Any
 
@@ -396,7 +396,7 @@ def without_iptables(nftables: NftRuleset, rulesets: Iterable[Ruleset]) -> NftRu
     """Return the base chains without those of iptables-nft that a dump shows."""
     shown = [ruleset for ruleset in rulesets if ruleset.backend == "nf_tables"]
     chains = tuple(chain for chain in nftables.chains if not any(_is_of(chain, one) for one in shown))
-    return nftables.model_copy(update={"chains": chains})
+    return replace(nftables, chains=chains)
 
 
 def _is_of(chain: NftChain, ruleset: Ruleset) -> bool:

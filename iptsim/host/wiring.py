@@ -7,6 +7,7 @@ forwarding table shows behind which port a MAC address is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from iptsim.addresses import BITS, FAMILIES, Family
 from iptsim.host.connected_routes import connected_routes, default_route
@@ -215,12 +216,11 @@ def _attached(host: Host, container: Container, endpoint: Endpoint) -> Endpoint:
         return endpoint
     mac = endpoint.mac or inside.mac
     port = _other_end(host.namespace, inside)
-    return endpoint.model_copy(
-        update={
-            "interface": inside.name,
-            "mac": mac,
-            "bridge_port": port.name if port is not None else host.namespace.learnt(mac),
-        }
+    return replace(
+        endpoint,
+        interface=inside.name,
+        mac=mac,
+        bridge_port=port.name if port is not None else host.namespace.learnt(mac),
     )
 
 
@@ -247,4 +247,4 @@ def _last_ports(host: Host) -> None:
         without = [(container, endpoint) for container, endpoint in members if endpoint.bridge_port is None]
         if len(free) == len(without) == 1:
             container, endpoint = without[0]
-            container.endpoints[network.name] = endpoint.model_copy(update={"bridge_port": free.pop()})
+            container.endpoints[network.name] = replace(endpoint, bridge_port=free.pop())

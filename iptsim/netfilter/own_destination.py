@@ -71,13 +71,13 @@ def _about_bridge(host: Host, start: Start) -> Doubt | None:
 
 def _without_address(host: Host, network: Network, interface: Interface, family: Family) -> Host:
     """Return the host with gateway mode "isolated" of a network."""
-    isolated = network.model_copy(update={"gateway_mode": {**network.gateway_mode, family: "isolated"}})
+    isolated = replace(network, gateway_mode={**network.gateway_mode, family: "isolated"})
     addresses = tuple(one for one in interface.addresses if one.family != family)
     namespace = replace(
         host.namespace,
         interfaces={
             **host.namespace.interfaces,
-            interface.name: interface.model_copy(update={"addresses": addresses}),
+            interface.name: replace(interface, addresses=addresses),
         },
         routes=[one for one in host.namespace.routes if (one.family, one.device) != (family, interface.name)],
         cache={},
@@ -115,7 +115,7 @@ def _with_destination(host: Host, question: Question, start: Start) -> Host | No
         namespace,
         interfaces={
             **namespace.interfaces,
-            name: interface.model_copy(update={"addresses": (*interface.addresses, own)}),
+            name: replace(interface, addresses=(*interface.addresses, own)),
         },
         # its other routes, and the address used for "internet", stay the same
         cache={key: value for key, value in namespace.cache.items() if key == ("outside", family)},

@@ -48,7 +48,7 @@ def with_way_back(host: Host, start: Start) -> Host | None:
     dockers, networks = host.network_of_bridge(name), host.networks
     isolated = dockers is not None and dockers.gateway_mode.get(family) == "isolated"
     if not isolated and (own := address_of_bridge(name, start.packet)) is not None:
-        interface = interface.model_copy(update={"kind": "bridge", "addresses": (*interface.addresses, own)})
+        interface = replace(interface, kind="bridge", addresses=(*interface.addresses, own))
         notes.append(
             message(
                 "{address} is the host's own address on {interface}, as it is the first of the subnet.",
@@ -64,7 +64,7 @@ def with_way_back(host: Host, start: Start) -> Host | None:
                 gateway=own.address,
                 gateway_assumed=True,
             )
-            made = dockers.model_copy(update={"subnets": (*dockers.subnets, subnet)})
+            made = replace(dockers, subnets=(*dockers.subnets, subnet))
             networks = {**networks, dockers.name: made}
     changed = replace(
         namespace,

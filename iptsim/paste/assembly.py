@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -172,9 +173,7 @@ def _host(
     host.extra_rulesets.update(builder.besides)
     if host.daemon is not None and "daemon.json" not in {*files, *(one.form for one in reading.segments)}:
         # they were read like those of the file, but are options of its command line
-        host.daemon = host.daemon.model_copy(
-            update={"sources": dict.fromkeys(host.daemon.sources, "dockerd")}
-        )
+        host.daemon = replace(host.daemon, sources=dict.fromkeys(host.daemon.sources, "dockerd"))
     host.assumptions += assumed
     if host.inferred and builder.unlisted:
         host.assumptions.append(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from iptsim.addresses import FAMILIES
 from iptsim.docker.dockerd.rulesets import nft_table
 from iptsim.docker.model.settings import DockerHost
@@ -36,4 +38,4 @@ def with_docker(found: NftRuleset | None, docker: DockerHost) -> NftRuleset | No
             made = read_nftables(entry)
             chains += made.chains
             tracked |= made.tracked
-    return kept.model_copy(update={"chains": tuple(chains), "tracked": tracked})
+    return replace(kept, chains=tuple(chains), tracked=tracked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -284,12 +284,12 @@ def give(host: Host, given: Given, until: Until) -> None:
             kind = kind_of(name)
             known = Interface(name=name, kind="wireguard" if kind == "wireguard" else "other")
         if not known.addresses:
-            namespace.interfaces[name] = known.model_copy(update={"addresses": tuple(addresses)})
+            namespace.interfaces[name] = replace(known, addresses=tuple(addresses))
     for line, name, address in given.added:
         known = namespace.interfaces[name]
         if until.addresses and line > until.addresses and address not in known.addresses:
             own = (*known.addresses, address)
-            namespace.interfaces[name] = known.model_copy(update={"addresses": own})
+            namespace.interfaces[name] = replace(known, addresses=own)
     namespace.cache.clear()
     added = _add_routes(host, given.routes) if until.routes is None else False
     made = set[tuple[Family, str]]()

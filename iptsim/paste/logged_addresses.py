@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from iptsim.addresses import BITS, is_loopback, is_multicast, parse_address
 from iptsim.host import fib
@@ -117,7 +118,7 @@ def _note_bridges(host: Host, pairs: Mapping[str, str]) -> None:
         if pairs.get(port) and (device := pairs.get(name)):
             known = interfaces.get(device, Interface(name=device))
             if known.kind == "other":
-                interfaces[device] = known.model_copy(update={"kind": "bridge"})
+                interfaces[device] = replace(known, kind="bridge")
 
 
 def _before_routing(one: LoggedLine, rules: Iterable[Rules]) -> bool:

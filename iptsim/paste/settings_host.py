@@ -179,8 +179,7 @@ def _take_bridges(settings: Settings, namespace: Namespace) -> bool:
     }
     # a bridge without containers had no carrier
     namespace.routes = [
-        route.model_copy(update={"flags": frozenset()}) if route.device in shown else route
-        for route in namespace.routes
+        replace(route, flags=frozenset()) if route.device in shown else route for route in namespace.routes
     ]
     return True
 

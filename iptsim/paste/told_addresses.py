@@ -205,15 +205,13 @@ def take_address(host: Host, told: InterfaceAddress) -> None:
     namespace = host.namespace
     for name, interface in namespace.interfaces.items():
         for assumed in interface.addresses if interface.kind not in ("bridge", "loopback") else ():
-            own = assumed.model_copy(update={"address": told.address})
+            own = replace(assumed, address=told.address)
             if assumed.family != 4 or own.network != assumed.network or told.address == assumed.address:
                 continue
             addresses = tuple(own if one == assumed else one for one in interface.addresses)
-            namespace.interfaces[name] = interface.model_copy(update={"addresses": addresses})
+            namespace.interfaces[name] = replace(interface, addresses=addresses)
             namespace.routes = [
-                route.model_copy(update={"source": told.address})
-                if route.source == assumed.address
-                else route
+                replace(route, source=told.address) if route.source == assumed.address else route
                 for route in namespace.routes
             ]
             namespace.cache.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 
 from iptsim.addresses import address_text, parse_address
@@ -169,7 +170,7 @@ def with_subnet(host: Host, network: Network, subnet: Prefix) -> Network:
     """Give a network of which only the bridge is known a subnet, and return it."""
     gateway = subnet.address + 1
     made = Subnet(family=4, address=subnet.address, prefix_length=subnet.length, gateway=gateway)
-    host.networks[network.name] = network = network.model_copy(update={"subnets": (made,)})
+    host.networks[network.name] = network = replace(network, subnets=(made,))
     place_bridges(host)
     host.namespace.routes += [
         route

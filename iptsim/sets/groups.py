@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import fields
+from typing import NamedTuple
 
 from iptsim.addresses import BITS, Family, is_loopback, parse_address
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
-from iptsim.host.namespace import Listener, Namespace, prefix_mask
+from iptsim.host.namespace import Listener, Namespace, Route, prefix_mask
 from iptsim.host.routing_policy import own_rules
 from iptsim.host.routing_tables import hops, routes_of
 from iptsim.netfilter.namespaces import Namespaces
@@ -121,13 +122,10 @@ def _listening(listener: Listener, own: int) -> Hashable:
     return listener.proto, listener.port, address, families, listener.interface, listener.program
 
 
-def _plain(route: Any, own: int) -> Hashable:
+def _plain(route: Route, own: int) -> Hashable:
     """Return a route without the container's own address."""
-    return tuple(
-        "own" if value == own else value
-        for name, value in route
-        if name not in ("protocol",) and isinstance(value, Hashable)
-    )
+    values = (getattr(route, field.name) for field in fields(route) if field.name != "protocol")
+    return tuple("own" if value == own else value for value in values)
 
 
 def _is_left_alone(namespaces: Namespaces, namespace: Namespace, family: Family) -> bool:

@@ -6,6 +6,7 @@ As dockerd leaves it; see the captures. `eth0` leads to the local network 192.0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
 from hypothesis import strategies as st
@@ -141,7 +142,7 @@ def machine(docker: DockerHost) -> Host:
     for number, network in enumerate(docker.networks):
         used = any(container.endpoint(network.name) for container in docker.containers)
         own = _interface(network.bridge, 10 + number, "bridge", _bridge_addresses(network))
-        interfaces.append(own.model_copy(update={"carrier": used}))
+        interfaces.append(replace(own, carrier=used))
     containers = {}
     for container in docker.containers:
         containers[container.name] = made = _container(docker, container)
@@ -150,7 +151,7 @@ def machine(docker: DockerHost) -> Host:
             assert master is not None
             assert endpoint.bridge_port is not None
             port = _interface(endpoint.bridge_port, 100 + len(interfaces), "veth", ())
-            interfaces.append(port.model_copy(update={"master": master.bridge, "hairpin": not docker.proxy}))
+            interfaces.append(replace(port, master=master.bridge, hairpin=not docker.proxy))
     namespace = _namespace("host", interfaces, dict(_parameters(docker)))
     for family in FAMILIES:
         namespace.routes.append(default_route(family, int(ip_address(_GATEWAY[family])), "eth0"))
@@ -182,12 +183,11 @@ def _container(docker: DockerHost, container: DockerContainer) -> Container:
         lengths = {subnet.family: subnet.prefix_length for subnet in network.subnets}
         texts = [f"{ip_address(address)}/{lengths[family]}" for family, address in endpoint.addresses.items()]
         interfaces.append(_interface(f"eth{number}", 2 + number, "veth", texts))
-        endpoints[network.name] = endpoint.model_copy(
-            update={
-                "prefix_lengths": lengths,
-                "interface": f"eth{number}",
-                "bridge_port": f"veth-{container.name}-{network.name}",
-            }
+        endpoints[network.name] = replace(
+            endpoint,
+            prefix_lengths=lengths,
+            interface=f"eth{number}",
+            bridge_port=f"veth-{container.name}-{network.name}",
         )
     namespace = _namespace(container.name, interfaces, {})
     published: list[PublishedPort] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def test_a_host_that_settings_describe() -> None:
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=25)
 @given(docker_hosts())
 def test_each_written_rule_is_known_as_dockers(docker: DockerHost) -> None:
-    daemon = docker.daemon.model_copy(update={"version": "29.7.2", "firewall_backend": "nftables"})
+    daemon = replace(docker.daemon, version="29.7.2", firewall_backend="nftables")
     found = loads_host("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n")
     found.namespace.nftables = with_docker(None, docker.model_copy(update={"daemon": daemon}))
     written = [rule for ruleset in rulesets_of(found) for rule in ruleset.rules()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -506,8 +507,8 @@ table netdev dev {
         others = without_iptables(found, [loads(dump, family=4)])
         assert others.tracked == {4, 6}
         # before 1.0.9 nft does not print the device of a chain
-        bare = {"devices": (), "rules": (), "listing": NftListing()}
-        assert {one.model_copy(update=bare) for one in others.chains} == {
+        bare: dict[str, Any] = {"devices": (), "rules": (), "listing": NftListing()}
+        assert {replace(one, **bare) for one in others.chains} == {
             NftChain(family="inet", table="fw", name="in", type="filter", hook="input", priority=10, policy="drop",
                      effects=("drop",)),
             NftChain(family="inet", table="fw", name="out", type="filter", hook="output", priority=0,

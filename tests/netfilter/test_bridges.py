@@ -5,6 +5,7 @@ The hosts are those of the kernel cases, where the kernel's own traces show the 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_a_port_that_is_an_uplink_leads_outside() -> None:
     assert router(dump(filter=":FORWARD ACCEPT")).is_inside(4, number("10.9.0.77"))
     host = router(dump(filter=":FORWARD ACCEPT"))
     uplink = host.namespace.interfaces["eth1"]
-    host.namespace.interfaces["eth1"] = uplink.model_copy(update={"master": "br0"})
+    host.namespace.interfaces["eth1"] = replace(uplink, master="br0")
     assert not host.is_inside(4, number("10.9.0.77"))
 
 
@@ -198,7 +199,7 @@ class TestBridgeThatIsDown:
 
     def host(self, name: str = "br0") -> Host:
         host = router(dump(filter="-A FORWARD -j ACCEPT\n-A INPUT -j ACCEPT"))
-        host.namespace.interfaces[name] = host.namespace.interfaces[name].model_copy(update={"up": False})
+        host.namespace.interfaces[name] = replace(host.namespace.interfaces[name], up=False)
         return host
 
     @pytest.mark.parametrize("to", ["b", "host", "10.2.0.7", "10.9.0.255"])

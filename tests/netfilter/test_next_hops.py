@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ def test_the_answer_names_the_next_hops() -> None:
 def test_a_large_packet_of_unknown_df_goes_both_ways() -> None:
     host = router(dump(filter=":FORWARD ACCEPT"))
     eth1 = host.namespace.interfaces["eth1"]
-    host.namespace.interfaces["eth1"] = eth1.model_copy(update={"mtu": 1400})
+    host.namespace.interfaces["eth1"] = replace(eth1, mtu=1400)
     asked = {"in_": "eth0", "src": "10.1.0.9", "dst": "10.2.0.9", "length": 1401, "reply": False}
     assert [way.verdict for way in ask(host, **asked).branches] == ["DROP", "ACCEPT"]
     assert ask(host, **asked, extra={"ip_df": 1}).verdict == "DROP"

@@ -292,7 +292,7 @@ def test_labels_are_in_the_language_in_force() -> None:
 def test_macvlan_on_a_bridge(other_networks: Host) -> None:  # noqa: F811
     """Where the only interface that leads outside is a bridge, a packet from there has no known beginning."""
     interfaces = other_networks.namespace.interfaces
-    carrier = interfaces["eth0"].model_copy(update={"kind": "bridge"})
+    carrier = replace(interfaces["eth0"], kind="bridge")
     bridged = replace(
         other_networks,
         namespace=replace(other_networks.namespace, interfaces={**interfaces, "eth0": carrier}, cache={}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def test_a_name_that_the_sender_cannot_resolve_is_said_so(
 def test_an_alias_of_another_network_still_names_its_container() -> None:
     host = iptsim.load_host(FIXTURES / "docker-20.10/two-networks")
     db = host.containers["db"]
-    db.endpoints["back"] = db.endpoints["back"].model_copy(update={"aliases": ("database",)})
+    db.endpoints["back"] = replace(db.endpoints["back"], aliases=("database",))
     assert said(iptsim.explain(host, "app", "database")) == []
     assert iptsim.explain(host, "app", "database").target == "db 172.31.0.2"
     answer = iptsim.explain(host, "client", "database")
@@ -97,7 +98,7 @@ def test_an_alias_of_two_containers_names_neither() -> None:
     host = iptsim.load_host(FIXTURES / "docker-20.10/two-networks")
     for name in ("db", "app"):
         container = host.containers[name]
-        container.endpoints["back"] = container.endpoints["back"].model_copy(update={"aliases": ("same",)})
+        container.endpoints["back"] = replace(container.endpoints["back"], aliases=("same",))
     with pytest.raises(
         iptsim.IptsimError, match="'same' is the name of several containers; choose one: app, db"
     ):

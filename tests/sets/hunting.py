@@ -14,7 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -28,7 +28,7 @@ from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
 from iptsim.host import load_host
 from iptsim.host.model import Host
-from iptsim.host.namespace import Route, RoutingRule
+from iptsim.host.namespace import Route, RoutingRule, RuleAction
 from iptsim.host.nft_chains import NftChain, NftRule, NftRuleset
 from iptsim.host.routing_policy import DEFAULT_RULES
 from iptsim.netfilter.nft_program import program_of
@@ -359,7 +359,7 @@ def policed(host: Host, family: Family, chance: Random) -> Iterator[None]:
         ]
         others = [one for one in rules if one.family != family]
         own = [_policy_rule(host, family, chance, 100 + number) for number in range(chance.choice([1, 1, 2]))]
-        table = [one.model_copy(update={"table": "100"}) for one in routes if _is_kept(one, family, chance)]
+        table = [replace(one, table="100") for one in routes if _is_kept(one, family, chance)]
         table += [Route(family=family, table="100", destination=0, prefix_length=0, type="blackhole")]
         namespace.rules, namespace.routes = [*others, *usual, *own], [*routes, *table]
     namespace.cache.clear()
@@ -397,7 +397,16 @@ def _policy_rule(host: Host, family: Family, chance: Random, priority: int) -> R
             fields["iif"] = chance.choice(words.interfaces)
         else:
             fields[kind], fields[f"{kind}_length"] = prefix()
-    action = chance.choice(["to_table"] * 4 + ["unreachable", "blackhole", "prohibit"])
+    actions: list[RuleAction] = [
+        "to_table",
+        "to_table",
+        "to_table",
+        "to_table",
+        "unreachable",
+        "blackhole",
+        "prohibit",
+    ]
+    action = chance.choice(actions)
     negated = chance.random() < 0.15
     return RoutingRule(
         family=family, priority=priority, table="100", action=action, negated=negated, **fields

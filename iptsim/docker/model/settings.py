@@ -7,17 +7,17 @@ The models contain only what affects rules. Names follow dockerd(8), daemon.json
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from iptsim.addresses import FAMILIES, Family, ip_address, parse_address
 from iptsim.host.containers import Endpoint, ExposedPort, Link, PublishedPort, Subnet
 from iptsim.host.docker_defaults import GATEWAY_BRIDGE
 from iptsim.host.docker_engine import DEFAULT_ENGINE, GENERATIONS, RELEASES, Engine, numbers_of
 from iptsim.host.dockerd import DockerDaemon
-from iptsim.host.frozen import Frozen
 from iptsim.host.namespace import check_interface_name
 from iptsim.languages import message
 
@@ -40,7 +40,13 @@ HostAddress = Annotated[str, AfterValidator(lambda text: _checked_address(text) 
 InterfaceName = Annotated[str, AfterValidator(check_interface_name)]
 
 
-class DockerNetwork(Frozen):
+class _Settings(BaseModel):
+    """Settings that do not change; their values are checked, as they may come from any file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class DockerNetwork(_Settings):
     """A network of the bridge driver, or of one that bypasses the host.
 
     Attributes:
@@ -82,7 +88,7 @@ class DockerNetwork(Frozen):
         return self.gateway_mode.get(family, "nat")
 
 
-class Publication(Frozen):
+class Publication(_Settings):
     """`--publish ADDRESS:HOST_PORT:CONTAINER_PORT/PROTO`.
 
     Attributes:
@@ -118,7 +124,7 @@ def published_ports(ports: Iterable[Publication]) -> Iterator[PublishedPort]:
             )
 
 
-class DockerContainer(Frozen):
+class DockerContainer(_Settings):
     """A running container.
 
     Attributes:
@@ -147,7 +153,7 @@ class DockerContainer(Frozen):
         return next((endpoint for endpoint in self.endpoints if endpoint.network == network), None)
 
 
-class Ingress(Frozen):
+class Ingress(_Settings):
     """Swarm's routing mesh on a node.
 
     Attributes:
@@ -161,7 +167,7 @@ class Ingress(Frozen):
     ports: tuple[tuple[int, Annotated[int, Field(ge=1, le=65535)]], ...] = ()
 
 
-class DockerHost(Frozen):
+class DockerHost(_Settings):
     """A host as dockerd knows it.
 
     Attributes:
@@ -234,12 +240,13 @@ class DockerHost(Frozen):
                 )
             )
         given = self.daemon.ip6tables if "ip6tables" in self.daemon.sources else None
-        update = {
-            "version": RELEASES.get(version, version),
-            "generation": engine.generation,
-            "ip6tables": given,
-        }
-        return self.model_copy(update={"daemon": self.daemon.model_copy(update=update)})
+        daemon = replace(
+            self.daemon,
+            version=RELEASES.get(version, version),
+            generation=engine.generation,
+            ip6tables=given,
+        )
+        return self.model_copy(update={"daemon": daemon})
 
     def filters(self, family: Family) -> bool:
         """Return whether the daemon writes rules of iptables for a family."""

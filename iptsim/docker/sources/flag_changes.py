@@ -6,6 +6,7 @@ A change is a name and a text: ("icc", "false"), ("link", "client:web:db"), ("pu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from iptsim.addresses import FAMILIES, Family, ip_address
@@ -109,7 +110,7 @@ def _switch(field: str) -> Callable[[DockerHost, str], DockerHost]:
 def _daemon(docker: DockerHost, **fields: Any) -> DockerHost:
     """Return the settings with changed ones of the daemon, which apply to the default bridge as well."""
     sources = {**docker.daemon.sources, **dict.fromkeys(fields, _CHANGED)}
-    docker = _with(docker, daemon=docker.daemon.model_copy(update={**fields, "sources": sources}))
+    docker = _with(docker, daemon=replace(docker.daemon, **fields, sources=sources))
     taken = {"icc": "icc", "ip_masq": "masquerade", "host_binding": "host_binding"}
     update = {taken[field]: value for field, value in fields.items() if field in taken}
     default = docker.default_network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from ipaddress import ip_address, ip_interface
 from typing import Any
@@ -89,11 +90,11 @@ def _daemon(host: Host) -> DockerDaemon:
     silent: dict[str, Any] = {}
     table = list(_nft_chains(host))
     if daemon.firewall_backend is None and table:
-        daemon = daemon.model_copy(update={"firewall_backend": "nftables"})
+        daemon = replace(daemon, firewall_backend="nftables")
     if (daemon.firewall_backend or "").startswith("nftables"):
         if daemon.userland_proxy is None:
             silent["userland_proxy"] = _nft_proxy(table)
-        return daemon.model_copy(update={name: value for name, value in silent.items() if value is not None})
+        return replace(daemon, **{name: value for name, value in silent.items() if value is not None})
     # without Docker's chains the rules may have been flushed: if the engine is known, its default applies
     for field, family in (("iptables", 4), ("ip6tables", 6)):
         traced = family in rules and any(name.startswith("DOCKER") for name in _chains([rules[family]]))
@@ -103,7 +104,7 @@ def _daemon(host: Host) -> DockerDaemon:
         silent["userland_proxy"] = _proxy(rules.values())
     if daemon.version is None and daemon.generation in (None, "28"):
         silent["generation"] = generation_of_chains(_chains(rules.values())) or daemon.generation
-    return daemon.model_copy(update={name: value for name, value in silent.items() if value is not None})
+    return replace(daemon, **{name: value for name, value in silent.items() if value is not None})
 
 
 def _nft_chains(host: Host) -> Iterator[NftChain]:

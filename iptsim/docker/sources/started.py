@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from iptsim.addresses import FAMILIES, Family
@@ -138,4 +139,4 @@ def _endpoint(docker: DockerHost, endpoint: Endpoint) -> Endpoint:
             lengths[subnet.family] = subnet.prefix_length
             if not network.internal:
                 gateways[subnet.family] = subnet.address + 1 if subnet.gateway is None else subnet.gateway
-    return endpoint.model_copy(update={"prefix_lengths": lengths, "gateways": gateways})
+    return replace(endpoint, prefix_lengths=lengths, gateways=gateways)
