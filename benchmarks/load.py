@@ -3,7 +3,6 @@
 All run as whole processes, in turns, so that a busy machine slows them alike. What counts is the time of the
 processor. "load" is what a program pays that calls `iptsim.dump.load`: the start of Python, the imports and the
 reading, with the garbage collector as Python starts it. "explain" is the command, which does without the collector.
-"libraries" is what no reading can do without: the start of Python with Lark and with one model of pydantic.
 Needs root for the restore.
 """
 
@@ -25,13 +24,6 @@ from iptsim.dump.reader import load
 ruleset = load(sys.argv[1])
 rules = sum(1 for rule in ruleset.rules())
 print(rules, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-"""
-LIBRARIES = """
-import lark
-from pydantic import BaseModel
-class Model(BaseModel):
-    field: int
-Model(field=1)
 """
 EXPLAIN = [sys.executable, "-m", "iptsim", "explain"]
 #: A question from the host to the address of the first service.
@@ -61,17 +53,15 @@ def compare(services: int, endpoints: int, rounds: int) -> None:
         commands = (
             [sys.executable, "-c", LOAD, file],
             [*EXPLAIN, file, *QUESTION],
-            [sys.executable, "-c", LIBRARIES],
             [*RESTORE, file],
         )
         said = seconds(commands[0])[1]
         times = [[seconds(command)[0] for command in commands] for _ in range(rounds)]
     rules, megabytes = map(int, said.split())
-    load, explain, libraries, restore = map(statistics.median, zip(*times, strict=True))
+    load, explain, restore = map(statistics.median, zip(*times, strict=True))
     print(
         f"{rules:>7} rules: load {load:6.3f} s ({load / restore:.1f} times as long as the restore), {megabytes} MB;"
-        f" explain {explain:6.3f} s ({explain / restore:.1f} times); iptables-nft-restore --test {restore:6.3f} s;"
-        f" libraries {libraries:.3f} s ({libraries / restore:.1f} times)"
+        f" explain {explain:6.3f} s ({explain / restore:.1f} times); iptables-nft-restore --test {restore:6.3f} s"
     )
 
 

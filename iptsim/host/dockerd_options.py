@@ -80,16 +80,16 @@ def _switch(name: str, value: Any) -> bool:
     return text in _TRUE
 
 
-def _list(name: str, values: list[Any]) -> tuple[Any, ...]:
+def _list(name: str, values: list[Any]) -> list[Any]:
     """Read the elements of a setting that may be repeated."""
     if name == "default-address-pools":
-        return tuple(map(_pool, values))
+        return [_pool(value) for value in values]
     for value in values:
         if not isinstance(value, str):
             raise ValueError(
                 message("{name} contains {value}, which is not a string", name=name, value=brief(value))
             )
-    return tuple(values)
+    return values
 
 
 def shell_options(text: str) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def make_daemon(
         for name, value in options.items():
             field = SETTINGS[name]
             if field not in fields:
-                fields[field], origin[field] = value, file
+                fields[field], origin[field] = tuple(value) if name in _LISTS else value, file
     default = next((network for network in networks if network.is_default_bridge), None)
     if default is not None:
         values = {"icc": default.icc, "ip_masq": default.masquerade, "host_binding": default.host_binding}

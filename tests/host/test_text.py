@@ -70,7 +70,7 @@ def test_daemon_options() -> None:
         "--tls",
     ]
     assert dockerd_options.options_of(words) == {
-        "icc": False, "bip": "10.5.0.1/24", "bridge": "br9", "iptables": True, "dns": ("1.1.1.1", "2.2.2.2"),
+        "icc": False, "bip": "10.5.0.1/24", "bridge": "br9", "iptables": True, "dns": ["1.1.1.1", "2.2.2.2"],
     }  # fmt: skip
     assert dockerd_options.shell_options(
         '# DOCKER_OPTS="--icc=true"\nexport DOCKER_OPTS="--icc=false --ip-masq=0"\n'

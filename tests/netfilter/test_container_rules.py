@@ -1,5 +1,7 @@
 """Rules in a container's own network namespace, which decide before and after those of the host."""
 
+from dataclasses import replace
+
 import pytest
 
 from iptsim.host.conntrack_entries import conntrack_entries
@@ -48,8 +50,8 @@ def test_what_a_container_forwards_to_the_host_again_is_left_open(
     """Guest a sends through b, whose default route leads to the host: the rules of FORWARD see the packet again."""
     host = router(dump(filter=":FORWARD ACCEPT\n-A FORWARD -i br0 -o eth0 -j DROP"))
     sender, gateway = (host.containers[name].namespace for name in ("a", "b"))
-    sender.routes[-1] = sender.routes[-1].model_copy(update={"gateway": number("10.9.0.3")})
-    gateway.interfaces["eth0"] = gateway.interfaces["eth0"].model_copy(update={"peer_index": peer})
+    sender.routes[-1] = replace(sender.routes[-1], gateway=number("10.9.0.3"))
+    gateway.interfaces["eth0"] = replace(gateway.interfaces["eth0"], peer_index=peer)
     gateway.sysctls["net.ipv4.ip_forward"] = "1"
     gateway.iptables = dump(filter=f":FORWARD {policy}")
     trace = walk(host, Question(**{"from": "a", "to": "198.51.100.7", "dport": 80, "reply": False}))
