@@ -184,7 +184,7 @@ def _may_close_input(rulesets: list[Ruleset], context: Context) -> bool:
     sends to the host is expected to arrive there.
     """
     arrives = context.hook == hooks.INPUT and context.in_interface != "lo" and not _is_translated(context)
-    return arrives and bool(_rules_beside(rulesets, "nat", "DOCKER"))
+    return arrives and any(_rules_beside(rulesets, "nat", chain) for chain in ("DOCKER", "DOCKER-INGRESS"))
 
 
 def _of_filter(program: str, context: Context) -> Block:

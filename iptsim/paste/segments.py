@@ -96,7 +96,7 @@ def read_texts(texts: Mapping[str, list[Line]], telling: Mapping[int, str]) -> R
             told = [lines[at].number for at in left_out if lines[at].number in telling]
             reading.read += (Lines(name, number, number, telling[number]) for number in told)
             left_out = [at for at in left_out if lines[at].number not in told]
-        if places:
+        if segments:
             reading.pieces += _mentioned(lines, said, segments)
         reading.left_out += (
             Lines(name, lines[first].number, lines[last].number) for first, last in _runs(left_out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Interface
@@ -45,6 +45,18 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _HEADING_FAR = 3
+#: A heading that names the machine of addresses and routes, its kind and its label: "On the client (my laptop):", "Node
+#: 2's routes:"; and what may come between it and them.
+_TITLE = re.compile(
+    r"\W*(?:(?:[\w-]+\s+){0,3}(?:on|from|of|at|and)\s+)?(?:the\s+|my\s+)?(?P<which>first\s+|second\s+|other\s+)?"
+    r"(?:vpn\s+|wireguard\s+|openvpn\s+)?"
+    r"(?P<kind>server|client|host|machine|node|router|gateway|vps|box|vm|peer|laptop)"
+    r"(?:[ -]?(?P<label>[a-z]|\d{1,3}))?(?:'s)?(?:\s+[\w-]+){0,3}(?:\s*\([^()]{1,40}\))?\W*:\W*",
+    re.IGNORECASE,
+)
+_TITLE_LENGTH = 120
+_BLANK = re.compile(r"[\s>]*(?:```\s*[a-z]*\s*)?")
+_CLIENTS = frozenset({"client", "peer", "laptop"})
 #: A heading that says that what follows is of a container or of another machine: "Sockets inside the container:".
 _OF_ANOTHER = re.compile(
     r".*\b(?:in|inside|from|on|of)\s+(?:(?:the|my|a|another|other)\s+)*(?:[\w.-]+\s+)?(?:container|pod|jail|guest|client)"
@@ -320,10 +332,12 @@ class Machines:
 
         Below a heading that names a machine, sockets are those of the rules only if these are of that machine, too;
         below one that names a container, only if no rules are printed elsewhere. Addresses, routes and settings are of
-        another machine if prompts name both.
+        another machine if prompts name both, or else headings.
         """
         rules = [one for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]
         machines = {name for one in rules if (name := _machine_of(lines, one.first)) is not None}
+        shown = [one for one in segments if all(isinstance(piece, Facts) for piece in one.pieces)]
+        titles = [_title_over(lines, one.first, _covered([*shown, *rules])) for one in rules]
         found = []
         for one in segments:
             if any(isinstance(piece, Sockets) for piece in one.pieces):
@@ -333,11 +347,47 @@ class Machines:
                 inside = _OF_ANOTHER.fullmatch(_text_above(lines, one.first)) is not None and bool(rules)
                 if (named and machine not in machines) or inside or typed_elsewhere(lines, one.first):
                     found.append(one)
-            elif all(isinstance(piece, Facts) for piece in one.pieces):
+            elif one in shown:
                 machine = _prompted(lines, one.first)
-                if machine is not None and self._prompted and machine not in self._prompted:
+                if machine is not None and self._prompted:
+                    is_other = machine not in self._prompted
+                else:
+                    title = _title_over(lines, one.first, _covered(shown))
+                    is_other = bool(rules) and title is not None and all(_differ(title, of) for of in titles)
+                if is_other:
                     found.append(one)
         return found
+
+
+class _Title(NamedTuple):
+    """What a heading says of a machine: whether it is a client, or another one than the first, and its label."""
+
+    is_client: bool
+    which: str
+    label: str
+
+
+def _title_over(lines: list[Line], at: int, covered: Collection[int]) -> _Title | None:
+    """Return the heading above a line that names a machine, if nothing but covered lines comes in between."""
+    while at and (at - 1 in covered or _BLANK.fullmatch(lines[at - 1].text)):
+        at -= 1
+    found = _TITLE.fullmatch(lines[at - 1].text[:_TITLE_LENGTH]) if at else None
+    if found is None:
+        return None
+    which, label = ((found[name] or "").strip().lower() for name in ("which", "label"))
+    return _Title(found["kind"].lower() in _CLIENTS, which, label)
+
+
+def _covered(segments: Iterable[Segment]) -> set[int]:
+    return {at for one in segments for at in range(one.first, one.last + 1)}
+
+
+def _differ(title: _Title, other: _Title | None) -> bool:
+    """Return whether two headings name different machines; rules without one are those of a server."""
+    if other is None:
+        return title.is_client or title.which in ("second", "other")
+    labels = {title.label or title.which, other.label or other.which}
+    return title.is_client is not other.is_client or (len(labels) > 1 and "" not in labels)
 
 
 def _two_machines(table: str, one: tuple[str, Lines], other: tuple[str, Lines]) -> Message:

@@ -234,3 +234,11 @@ def test_a_list_of_a_chain_shows_what_commands_above_it_made(command: str) -> No
     text = f"If I run\n\n{OPENS.replace('ACCEPT', 'DROP')}\n\nit is blocked.\n\n{command}\n-P INPUT ACCEPT\n{rest}"
     assert verdict(f"{text}-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n") == "ACCEPT"
     assert verdict(f"{text}-A INPUT -p tcp -m tcp --dport 80 -j DROP\n") == "DROP"
+
+
+@pytest.mark.parametrize("shown", [LISTED, "$ docker run -d --name web -p 80:80 nginx\n\n"])
+def test_a_command_that_a_sentence_supposes(shown: str) -> None:
+    """Beside rules, and beside nothing but the settings of a host."""
+    text = f"{shown}If I now create the rule `iptables -A INPUT -p tcp --dport 80 -j REJECT`, who gets in?\n"
+    assert verdict(text) == verdict(shown)
+    assert (warned(text), warned(shown)) == (True, False)

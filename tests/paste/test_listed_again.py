@@ -71,6 +71,25 @@ def test_addresses_of_another_machine_are_not_the_hosts(prompt: str, is_own: boo
         assert ("192.168.9.4" in found) is is_own
 
 
+@pytest.mark.parametrize(
+    ("of_rules", "of_addresses", "is_own"),
+    [
+        ("Server A:", "Server B:", False),
+        ("", "And the client's addresses:", False),
+        ("", "On the other machine (my laptop):", False),
+        ("Rules of the server:", "Addresses of the server:", True),
+        ("On the router:", "From my server:", True),  # one machine may be both
+        ("", "On the host:", True),
+        ("On the client:", "", True),
+    ],
+)
+def test_addresses_below_a_heading(of_rules: str, of_addresses: str, is_own: bool) -> None:
+    rules, shown = f"{of_rules}\n\n# iptables -S\n{FIRST}", f"{of_addresses}\n\n{ADDRESSES.format('# ')}"
+    for text in (f"{rules}\n{shown}", *([f"{shown}\n{rules}"] if of_rules and of_addresses else [])):
+        found = read(text).namespace.interfaces["eth0"].addresses
+        assert ("192.168.9.4" in [address_text(4, own.address) for own in found]) is is_own
+
+
 def test_lists_of_two_machines_in_two_files(tmp_path: Path) -> None:
     paths = tmp_path / "one", tmp_path / "two"
     for path, name, text in zip(paths, ("alpha", "beta"), (FIRST, LATER), strict=True):
