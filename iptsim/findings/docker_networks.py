@@ -11,6 +11,8 @@ from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene, called, some_address
 from iptsim.host.containers import Network
+from iptsim.host.docker_defaults import DOCKER0
+from iptsim.host.namespace import prefix_mask
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.owners.docker import docker_role
 from iptsim.passages import shell
@@ -145,8 +147,19 @@ def writing_no_rules(scene: Scene) -> Iterator[Finding]:
 
 
 def _translates(scene: Scene) -> bool:
-    """Return whether a rule changes the source of IPv4 packets."""
-    return any(rule.target_name in TRANSLATING_SOURCE for rule in scene.table(4, "nat").rules())
+    """Return whether a rule may change the source of IPv4 packets of containers on Docker's bridges."""
+    known = [one for network in scene.docker_networks() for one in network.subnets if one.family == 4]
+    subnets = [(one.address, one.prefix_length) for one in known] or [(DOCKER0.address, DOCKER0.length)]
+    sources = [
+        None if "source" in rule.parameters.negated else rule.parameters.source
+        for rule in scene.table(4, "nat").rules()
+        if rule.target_name in TRANSLATING_SOURCE
+    ]
+    return any(
+        source is None or not (source.address ^ address) & source.mask & prefix_mask(4, length)
+        for source in sources
+        for address, length in subnets
+    )
 
 
 def refused_settings(scene: Scene) -> Iterator[Finding]:

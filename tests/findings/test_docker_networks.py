@@ -84,9 +84,17 @@ def test_settings_that_make_docker_write_no_rules(
     assert ("docker-writes-no-rules" in lint(tmp_path, text)) is found
 
 
-def test_a_host_that_masquerades_by_hand_needs_no_rules_of_docker(tmp_path: Path) -> None:
-    rules = "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n"
-    assert "docker-writes-no-rules" not in lint(tmp_path, f'{{"iptables": false}}\n\n{NAT.format(rules)}')
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [("-s 172.17.0.0/16", False), ("", False), ("! -s 172.29.0.0/16", False), ("-s 172.29.0.0/16", True)],
+)
+def test_a_host_that_masquerades_by_hand_needs_no_rules_of_docker(
+    source: str, found: bool, tmp_path: Path
+) -> None:
+    """Unless its rule is for another subnet than that of docker0."""
+    rules = f"-A POSTROUTING {source} -o eth0 -j MASQUERADE\n"
+    codes = lint(tmp_path, f'{{"iptables": false}}\n\n{NAT.format(rules)}')
+    assert ("docker-writes-no-rules" in codes) is found
 
 
 #: What dockerd refuses (moby, daemon/daemon_unix.go, verifyDaemonSettings; the last but one since 28, with
