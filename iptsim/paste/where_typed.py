@@ -14,7 +14,7 @@ from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.host.pasted import Lines
 from iptsim.languages import Message, message
 from iptsim.paste.lines import Line, SameLines
-from iptsim.paste.pieces import Ask, Facts, Resolver, Rules, Segment, Sockets
+from iptsim.paste.pieces import Ask, ChainItem, Facts, Resolver, Rules, Segment, Sockets
 from iptsim.paste.prompts import Command, command_of, prompt_of
 from iptsim.reading import parse_json
 
@@ -63,6 +63,8 @@ _OF_ANOTHER = re.compile(
     r"(?:\s+[\w.-]+)?\W*:\W*",
     re.IGNORECASE,
 )
+#: Docker's chains on the host; those in containers are DOCKER_OUTPUT and DOCKER_POSTROUTING.
+_CHAIN = re.compile(r"DOCKER(?:-.*)?")
 #: The names that Docker gives to the interfaces of containers.
 _INSIDE = re.compile(r"eth[0-9]+")
 #: A prompt in a home directory, where shells of people begin, but hardly any in containers; and one of Windows.
@@ -230,9 +232,10 @@ def _place_in_containers(segments: list[Segment]) -> None:
     """Note which interfaces and routes are a container's: in the network of a Docker bridge, or with it as the gateway.
 
     The bridge is one of the host, and shown elsewhere in the text. A card that is older than the bridge, by its number,
-    and no end of a pair (eth0@if7) is the host's own, in a network that has the same addresses. An end of a pair with a
-    MAC address as Docker makes it is a container's in any case.
+    and no end of a pair (eth0@if7) is the host's own, in a network that has the same addresses. Beside Docker's chains,
+    an end of a pair with a MAC address as Docker makes it is a container's.
     """
+    beside = any(map(_is_of_docker_host, segments))
     bridges = [
         one for segment in segments for one in _addressed(segment) if OWN_BRIDGES.fullmatch(one.device)
     ]
@@ -247,7 +250,9 @@ def _place_in_containers(segments: list[Segment]) -> None:
         inside = (
             _INSIDE.fullmatch(one.device)
             and (one.is_veth or not 0 < one.number < oldest)
-            and (one.interface.network in networks or (one.is_veth and one.mac == _docker_mac(one)))
+            and (
+                one.interface.network in networks or (beside and one.is_veth and one.mac == _docker_mac(one))
+            )
             for one in own
         )
         behind = {entry["gateway"] for entry in routes if "gateway" in entry}
@@ -267,6 +272,13 @@ class _Addressed(NamedTuple):
     number: int
     is_veth: bool
     mac: str
+
+
+def _is_of_docker_host(segment: Segment) -> bool:
+    """Return whether a segment shows chains that Docker makes on the host: DOCKER, DOCKER-USER."""
+    items = [item for piece in segment.pieces if isinstance(piece, Rules) for item in piece.items]
+    chains = (item.name if isinstance(item, ChainItem) else item.chain for item in items)
+    return any(name is not None and _CHAIN.fullmatch(name) for name in chains)
 
 
 def _docker_mac(one: _Addressed) -> str:

@@ -105,11 +105,19 @@ def test_an_interface_in_the_network_of_a_docker_bridge(card: str, is_own: bool)
     assert ("172.17.34.5/16" in found["eth0"]) is is_own
 
 
-@pytest.mark.parametrize(("mac", "is_own"), [("02:42:ac:15:00:03", False), ("52:54:00:15:00:03", True)])
-def test_the_mac_address_of_a_container(mac: str, is_own: bool) -> None:
+@pytest.mark.parametrize(
+    ("mac", "chain", "is_own"),
+    [
+        ("02:42:ac:15:00:03", "DOCKER-USER", False),
+        ("52:54:00:15:00:03", "DOCKER-USER", True),
+        ("02:42:ac:15:00:03", "DOCKER_OUTPUT", True),  # the rules are the container's, too
+    ],
+)
+def test_the_mac_address_of_a_container(mac: str, chain: str, is_own: bool) -> None:
     """Docker made it of the IP address until 27 (libnetwork, GenerateMACFromIP); no bridge is shown."""
     text = (
         "In the first one:\n# ip addr show\n7: eth0@if8: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue\n"
         f"    link/ether {mac} brd ff:ff:ff:ff:ff:ff\n    inet 172.21.0.3/16 scope global eth0\n"
     )
-    assert ("172.21.0.3/16" in addresses(f"{text}\n# iptables -S\n-P INPUT ACCEPT\n")["eth0"]) is is_own
+    found = addresses(f"{text}\n# iptables -S\n-P INPUT ACCEPT\n-N {chain}\n")
+    assert ("172.21.0.3/16" in found["eth0"]) is is_own
