@@ -191,6 +191,12 @@ class Interface(Frozen):
     hairpin: bool = False
     parent: str | None = None
 
+    @property
+    def is_tunnel(self) -> bool:
+        """Whether it carries IP packets without frames, as WireGuard and mostly OpenVPN do; a TAP has frames."""
+        without_frames = self.mac is None and not self.name.startswith("tap")
+        return self.kind == "wireguard" or (self.kind == "tun" and self.master is None and without_frames)
+
 
 class NextHop(Frozen):
     """A next hop of a multipath route. The gateway's family may differ from the route's."""

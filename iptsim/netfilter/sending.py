@@ -174,11 +174,14 @@ def _has_no_way_out(run: Run, origin: Outside, packet: Packet) -> bool:
 def _frame_kind(namespace: Namespace, interface: str, packet: Packet) -> str:
     """Return how a machine on the link of an interface addresses the frame of a packet, by the packet's destination.
 
-    To a broadcast address of another link, which it does not know as one, it sends a unicast frame.
+    To a broadcast address of another link, which it does not know as one, it sends a unicast frame. In a tunnel of IP
+    packets there are no frames: to the kernel, each packet is for the host alone (tun_get_user; measured).
     """
+    own = namespace.interfaces.get(interface)
+    if own is not None and own.is_tunnel:
+        return "unicast"
     if is_multicast(packet.family, packet.dst):
         return "multicast"
-    own = namespace.interfaces.get(interface)
     links = (interface, own.master) if own is not None and own.master is not None else (interface,)
     is_broadcast = packet.family == 4 and any(
         fib.is_broadcast_on(namespace, link, packet.dst) for link in links

@@ -173,14 +173,15 @@ def _doubt(world: World, probe: Probe) -> Doubt:
     """Return what iptsim may leave open: chance, memory, an entry's rest of life, ports that the kernel picks.
 
     And what conntrack knows about DCCP: its ports only before Linux 6.16. And rules of nftables that iptsim does not
-    evaluate.
+    evaluate, and what is in the reply before a later packet.
     """
     dump = world.dump + world.other_dump
     counted = any(word in dump for word in _COUNTED)
     hashed = probe.proto == _DCCP and "HMARK" in dump
     if probe.fragment or world.other_dump or world.nft or counted or hashed or _PORT_RANGE.search(dump):
         return "any"
-    some = world.picks_next_hops or any(f"-m {name} " in dump for name in OPEN)
+    replied = "-m string " in dump and any(one.replies for one in probe.before)
+    some = replied or world.picks_next_hops or any(f"-m {name} " in dump for name in OPEN)
     return "some" if some else "none"
 
 

@@ -99,7 +99,7 @@ class Tracked:
 
     Attributes:
         steps: in the tables of iptables.
-        dropped: the rule or policy of another table of nftables that dropped the packet.
+        dropped: the rule or policy of another table of nftables that dropped the packet, or the last copy of it.
 
     """
 
@@ -226,6 +226,8 @@ class Tracer:
         step = self._step(event, table, chain, self._hooks[trace])
         if step is not None and known:
             self._by_trace[trace].steps.append(step)
+            if step.verdict == "DROP":
+                self._by_trace[trace].dropped = None
         elif step is not None and step.verdict == "DROP":
             self._by_trace[trace].dropped = step
 

@@ -9,11 +9,11 @@ import pytest
 from iptsim.errors import RulesetError, UsageError, WalkLimitError
 from iptsim.host import load_host
 from iptsim.host.model import Host
-from iptsim.host.namespace import RoutingRule, RuleAction
+from iptsim.host.namespace import Route, RoutingRule, RuleAction
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk
 from iptsim.question.model import Question
-from tests.netfilter.hosts import add_policy_route, ask, dump, route_of, router
+from tests.netfilter.hosts import add_policy_route, ask, dump, interface, number, route_of, router
 
 FILTER = ":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n"
 IN = {"sender": "10.1.0.9", "to": "10.1.0.1"}
@@ -565,3 +565,18 @@ def test_a_reply_outside_the_zone_of_its_connection_is_dropped(proto: str, zone:
     dropped = verdict == "DROP" and "reply" in zone
     assert trace.verdict == ("DROP" if dropped else "ACCEPT")
     assert [step.code for step in trace.legs[1].steps if step.code] == ["conntrack-clash"] * dropped
+
+
+@pytest.mark.parametrize(
+    ("mac", "kind"), [(None, "unicast"), ("02:00:00:00:08:01", "broadcast")], ids=["TUN", "TAP"]
+)
+def test_packets_of_a_tunnel_have_no_frame_for_all(mac: str | None, kind: str) -> None:
+    """What a TUN device hands to the kernel is for the host, to whatever address it goes (measured)."""
+    kinds = "".join(f"-A INPUT -m pkttype --pkt-type {name} -j DROP\n" for name in ("unicast", "broadcast"))
+    host = router(dump(filter=FILTER + kinds))
+    host.namespace.interfaces["tun0"] = interface("tun0", 9, "10.8.0.1/24", kind="tun", mac=mac)
+    host.namespace.routes.append(
+        Route(family=4, destination=number("10.8.0.0"), prefix_length=24, device="tun0", scope="link")
+    )
+    trace = ask(host, in_="tun0", src="10.8.0.9", dst="10.8.0.255", proto="udp", dport=9)
+    assert route_of(trace.legs[0])[-1] == f"filter:INPUT:{1 if kind == 'unicast' else 2}=DROP"
