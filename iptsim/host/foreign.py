@@ -170,10 +170,17 @@ class PortData(Foreign):
     isolated: bool | None = None
 
 
+class KindData(Foreign):
+    """`info_data` of an interface, by its kind; here that of a bridge."""
+
+    vlan_filtering: bool | None = None
+
+
 class LinkInfo(Foreign):
     """`linkinfo` of `ip -j -d link`."""
 
     info_kind: str | None = None
+    info_data: KindData = Field(default_factory=KindData)
     info_slave_data: PortData = Field(default_factory=PortData)
 
 

@@ -109,6 +109,7 @@ def _interface(name: str, by_source: dict[str, LinkEntry], is_master: bool) -> I
         peer_namespace=outside if kind == "veth" else None,
         isolated=bool(port.isolated or slave.isolated),
         hairpin=bool(port.hairpin or slave.hairpin),
+        filters_vlans=bool(info and info.info_data.vlan_filtering),
         parent=lower if kind in ("macvlan", "ipvlan", "vlan", "vxlan") else None,
     )
 

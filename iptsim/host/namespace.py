@@ -170,6 +170,7 @@ class Interface(Frozen):
         peer_index: veth: interface index of the other end, in its own namespace.
         peer_namespace: the kernel's number of the namespace of the other end; None: this one.
         isolated / hairpin: bridge port settings.
+        filters_vlans: a bridge that separates the VLANs of its ports.
         parent: the lower device of a macvlan, ipvlan, vlan or vxlan.
     """
 
@@ -189,6 +190,7 @@ class Interface(Frozen):
     peer_namespace: int | None = None
     isolated: bool = False
     hairpin: bool = False
+    filters_vlans: bool = False
     parent: str | None = None
 
     @property

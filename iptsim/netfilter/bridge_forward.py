@@ -13,7 +13,14 @@ from iptsim.extensions.context import Context
 from iptsim.host.namespace import Interface
 from iptsim.languages import message
 from iptsim.netfilter import hooks
-from iptsim.netfilter.bridge_ports import bridge_netfilter, drop_if_down, drop_if_empty, leave_by, settle_port
+from iptsim.netfilter.bridge_ports import (
+    assume_one_vlan,
+    bridge_netfilter,
+    drop_if_down,
+    drop_if_empty,
+    leave_by,
+    settle_port,
+)
 from iptsim.netfilter.conntrack_hook import confirm
 from iptsim.netfilter.hook_evaluation import pass_hook
 from iptsim.netfilter.kernel import Kernel
@@ -149,6 +156,7 @@ def flood(kernel: Kernel, context: Context, port: Interface) -> Outcome | None:
 
 def transmit(kernel: Kernel, context: Context, ports: tuple[str, ...]) -> Outcome | None:
     """Send a packet of the host's own IP stack out of a bridge's port (br_dev_xmit)."""
+    assume_one_vlan(kernel, context.out_interface or "")
     return (
         drop_if_empty(kernel, context.packet)
         or pass_bridge(kernel, context, "output")

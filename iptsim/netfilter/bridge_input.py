@@ -15,6 +15,7 @@ from iptsim.netfilter import hooks
 from iptsim.netfilter.bridge_forward import flood, switch
 from iptsim.netfilter.bridge_ports import (
     addressee,
+    assume_one_vlan,
     bridge_netfilter,
     drop_if_down,
     drop_if_empty,
@@ -58,6 +59,7 @@ def receive(
     """
     packet, bridge = context.packet, port.master or ""
     context.in_interface = bridge
+    assume_one_vlan(kernel, bridge)
     target = addressee(kernel, packet, port, next_hop)
     outcome = drop_if_down(kernel, bridge)
     outcome = outcome or pass_bridge(kernel, context, "prerouting", came_by=port.name, late=False)

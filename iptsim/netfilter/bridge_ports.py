@@ -201,6 +201,17 @@ def hand_up(kernel: Kernel, context: Context, port: Interface) -> Outcome | None
     return outcome or pass_device(kernel, context, "ingress", port.master)
 
 
+def assume_one_vlan(kernel: Kernel, bridge: str) -> None:
+    """Note that all ports of a bridge are taken to be in one VLAN, without tags, if the bridge separates VLANs."""
+    if kernel.namespace.interfaces[bridge].filters_vlans:
+        note = message(
+            "{bridge} separates VLANs (vlan_filtering), and the source does not show which of its ports is in which: "
+            "those that the packet passes are assumed to be in one, without tags.",
+            bridge=bridge,
+        )
+        kernel.notes.append(note)
+
+
 def leave_by(kernel: Kernel, context: Context, ports: tuple[str, ...]) -> Outcome | None:
     """Send a frame out of one of these bridge ports; empty if the port is unknown."""
     outcome = pass_bridge(kernel, context, "postrouting")

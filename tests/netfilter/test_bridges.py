@@ -5,6 +5,7 @@ The hosts are those of the kernel cases, where the kernel's own traces show the 
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,26 @@ def test_strict_rp_filter_drops_arp_requests_for_the_gateway(strict: str, steps:
     assert steps is None or route_of(trace.legs[0]) == steps
     back = ask(host, sender="10.1.0.7", to="a", proto="tcp", dport="80")
     assert back.legs[1].verdict == "ACCEPT"
+
+
+@pytest.mark.parametrize(
+    ("filters", "asked", "notes"),
+    [
+        (1, {"sender": "10.3.0.10", "to": "10.3.0.11"}, 1),
+        (1, {"sender": "host", "to": "10.3.0.10"}, 1),
+        (1, {"sender": "host", "to": "127.0.0.1"}, 0),
+        (0, {"sender": "10.3.0.10", "to": "10.3.0.11"}, 0),
+    ],
+)
+def test_ports_of_a_bridge_that_separates_vlans_are_assumed_to_be_in_one(
+    filters: int, asked: dict[str, str], notes: int, tmp_path: Path
+) -> None:
+    """`bridge vlan` is not in a capture; `ip -d link` shows that it would matter (bridge(8), vlan_filtering)."""
+    host_of("guest-of-neighbour-table-is-switched-nft", tmp_path)
+    links = json.loads((tmp_path / "ip-link.json").read_text())
+    for link in links:
+        if link.get("linkinfo", {}).get("info_kind") == "bridge":
+            link["linkinfo"]["info_data"]["vlan_filtering"] = filters
+    (tmp_path / "ip-link.json").write_text(json.dumps(links))
+    trace = ask(load_host(tmp_path), **asked, proto="udp")
+    assert sum("separates VLANs" in str(note) for note in trace.assumptions) == notes
