@@ -84,13 +84,11 @@ def add(commands: Any) -> None:
     groups.add_argument(
         "--chain",
         metavar="[TABLE:]CHAIN",
-        default="FORWARD",
         help=say("this chain (default: filter:FORWARD)"),
     )
     groups.add_argument(
         "--unknown",
         choices=("accept", "deny"),
-        default="accept",
         metavar="accept|deny",
         help=say("how to treat undecided matches: accept (default) or deny"),
     )
@@ -104,6 +102,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer for each source."""
+    _check_classes(arguments)
     arguments.source = sources_of(arguments.source)
     with written(arguments):
         if wants_summary(arguments):
@@ -111,9 +110,26 @@ def run(arguments: argparse.Namespace) -> int:
         return _reach_all(arguments)
 
 
-def _summarise(arguments: argparse.Namespace) -> int:
+def _check_classes(arguments: argparse.Namespace) -> None:
+    """Check the options of `--classes`, and those that it does not have, and fill in their defaults."""
     if arguments.classes:
-        raise UsageError(message("--summary cannot be used with --classes"))
+        others = {
+            "--from": arguments.sender,
+            "--to": arguments.to,
+            "--state": arguments.state != "new",
+            "--open": arguments.open,
+            "--summary": wants_summary(arguments),
+        }
+        for option, given in others.items():
+            if given:
+                raise UsageError(message("{option} cannot be used with --classes", option=option))
+    for option, given in {"--chain": arguments.chain, "--unknown": arguments.unknown}.items():
+        if given and not arguments.classes:
+            raise UsageError(message("{option} requires --classes", option=option))
+    arguments.chain, arguments.unknown = arguments.chain or "FORWARD", arguments.unknown or "accept"
+
+
+def _summarise(arguments: argparse.Namespace) -> int:
     asked = {
         "to": arguments.to,
         "proto": arguments.proto,

@@ -11,15 +11,15 @@ from typing import Any
 from iptsim import address_sets
 from iptsim.address_sets import AddressSet
 from iptsim.addresses import Family, parse_address
-from iptsim.errors import UsageError, printable
+from iptsim.errors import printable
 from iptsim.host import Host, fib
 from iptsim.host.address_regions import LINK_LOCAL, unicast_addresses
 from iptsim.languages import Text, message, text_of
-from iptsim.protocols import PORT_PROTOCOLS, protocol_name
+from iptsim.protocols import PORT_PROTOCOLS
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.reaching.classes import Names, ReachClass, merged, selected
 from iptsim.reaching.ends import End, Target, family_of, read_source, read_target, running, usual_host_address
-from iptsim.reaching.options import read_ports, read_protocol, read_state
+from iptsim.reaching.options import no_ports, read_ports, read_protocol, read_state
 from iptsim.reaching.traffic import Traffic
 from iptsim.sets.addressed import addressed
 from iptsim.sets.fates import Fate, fates
@@ -327,7 +327,7 @@ def _asked(
     if target is not None and target.port is not None:
         dport = target.port
     if proto is not None and dport is not None and number not in PORT_PROTOCOLS:
-        raise UsageError(message("{proto} has no ports: leave out the port", proto=protocol_name(number)))
+        raise no_ports(number)
     if dport is not None:
         ports = ((number, number) for number in PORT_PROTOCOLS)
         asked &= space.where("dport", read_ports(str(dport))) & space.where("proto", tuple(sorted(ports)))

@@ -108,6 +108,12 @@ def read_target(host: Host, family: Family, text: str) -> Target:
             return Target(_end(host, family, text, text))
         name, port = split_port(text)
         endpoint = parse_endpoint(name)
+        if isinstance(endpoint, Resolver) and name not in host.containers:
+            raise UsageError(
+                message(
+                    "{name} is different for each sender: give the address of a resolver", name=quoted(name)
+                )
+            )
         if isinstance(endpoint, Loopback) and name not in host.containers:
             # each machine's own, as for single packets
             endpoint = Address(family, _LOOPBACK[family])

@@ -11,7 +11,7 @@ from iptsim.errors import UsageError
 from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.languages import Text, message, text_of
-from iptsim.protocols import ICMP, ICMPV6
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, protocol_name
 from iptsim.question import values
 from iptsim.question.model import STATES
 from iptsim.ranges import united
@@ -79,14 +79,21 @@ def read_classes(
         UsageError: the protocol or the port is unknown, or there are several ports.
     """
     table, colon, name = chain.rpartition(":")
-    port = None
+    port, number = None, read_protocol(proto or "tcp", family)
     if dport is not None:
+        if number not in PORT_PROTOCOLS:
+            raise no_ports(number)
         ports = read_ports(dport)
         with pointing("--dport", dport):
             if len(ports) != 1 or ports[0][0] != ports[0][1]:
                 raise UsageError(message("--classes takes one port"))
         port = ports[0][0]
-    return table if colon else "filter", name, read_protocol(proto or "tcp", family), port
+    return table if colon else "filter", name, number, port
+
+
+def no_ports(proto: int) -> UsageError:
+    """Return the error for a port of a protocol that has none."""
+    return UsageError(message("{proto} has no ports: leave out the port", proto=protocol_name(proto)))
 
 
 def check_chain(text: str, ruleset: Ruleset, table: str, chain: str) -> None:

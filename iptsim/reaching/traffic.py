@@ -82,8 +82,8 @@ class Traffic:
             in_full: name all ports, even if they are many.
         """
         most = 0x10000 if in_full else _SHOWN
-        # of particular ports, "all but tcp/22" would not say which others
-        is_wide = not asked.ports.keys() <= {*PORT_PROTOCOLS, *_NAMED}
+        # of particular ports or one protocol, "all but tcp/22" would not say which others
+        is_wide = len(asked.ports) > 1 and not asked.ports.keys() <= {*PORT_PROTOCOLS, *_NAMED}
         if self == asked and is_wide:
             return message("all ports")
         rest = asked - self

@@ -419,7 +419,7 @@ def fates(
         host: the host; or a capture, a dump or another source that :func:`iptsim.load_host` reads.
         family: 4 or 6.
         space: the space of the sets, for comparisons with those of another host; by default a new one.
-        senders: "internet", "host", names of containers, interfaces (the networks behind them), or networks such as
+        senders: "internet", "host", names of containers, interfaces (all machines behind them), or networks such as
             "10.0.0.0/8", whose packets arrive by the interface of the route to them; None for all.
         targets: destinations: the same, without interfaces; None for all.
         proto: a protocol's name or number; None for all.
@@ -462,9 +462,10 @@ def fates(
     everyone = list(senders_of(land))
     chosen = [(one, asked) for one in everyone] if senders is None else []
     for name in senders or ():
-        known = [one for one in everyone if name in (one.name, one.name or one.interface)]
+        known = [one for one in everyone if name in (one.name, one.interface)]
         if known:
-            chosen += [(one, asked) for one in known]
+            already = [one for one, _ in chosen]
+            chosen += [(one, asked) for one in known if one not in already]
             continue
         if name in host.namespace.interfaces and host.container(name) is None:
             raise UsageError(no_machines_behind(host, name))

@@ -175,7 +175,8 @@ def test_a_wrong_chain_is_pointed_at(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_an_interface_and_a_network() -> None:
-    assert {one.sender for one in reach(PUBLISHED, "eth0")} <= {"internet", ""}
+    # the default route leads there: what the internet sends arrives on it, as does what neighbours send
+    assert {one.sender for one in reach(PUBLISHED, "eth0")} == {"internet", ""}
     ends = reach(PUBLISHED, "172.17.0.0/16", "192.0.2.10", proto="tcp", dport=22)
     assert {"client", "web"} <= {one.sender for one in ends}
     assert {one.receiver for one in ends} == {"host"}
@@ -243,6 +244,29 @@ def test_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().err
     assert "did you mean client?" in told
     assert "  --from clinet\n         ^~~~~~\n" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--from", "client", "--to", "dns:53"), "'dns' is different for each sender"),
+        (("--classes", "--from", "internet"), "--from cannot be used with --classes"),
+        (("--classes", "--open"), "--open cannot be used with --classes"),
+        (("--classes", "-p", "icmp", "--dport", "8"), "icmp has no ports"),
+        (("--chain", "INPUT"), "--chain requires --classes"),
+        (("--unknown", "deny"), "--unknown requires --classes"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reach", str(PUBLISHED), *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_one_protocol_is_not_all_ports(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reach", str(PUBLISHED), "--from", "client", "--to", "host", "-p", "gre"]) == 0
+    assert "ACCEPT  gre\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
