@@ -11,11 +11,12 @@ from typing import Any
 from iptsim import address_sets
 from iptsim.address_sets import AddressSet
 from iptsim.addresses import Family, parse_address
-from iptsim.errors import printable
+from iptsim.errors import UsageError, printable
 from iptsim.host import Host, fib
 from iptsim.host.address_regions import LINK_LOCAL, unicast_addresses
 from iptsim.languages import Text, message, text_of
 from iptsim.protocols import PORT_PROTOCOLS
+from iptsim.question import values
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.reaching.classes import Names, ReachClass, merged, selected
 from iptsim.reaching.ends import End, Target, family_of, read_source, read_target, running, usual_host_address
@@ -254,6 +255,11 @@ def reach(
         TooManyNodesError, TooManyWaysError: the sets of packets, or the ways that they take, become too many.
     """
     host = source if isinstance(source, Host) else load_host(source)
+    sender, to = (None if one is None else values.text(one) for one in (sender, to))
+    if family not in (None, 4, 6):
+        raise UsageError(
+            message("{value} is not an address family; give 4 or 6", value=values.quoted(family))
+        )
     family = family or family_of(sender, to)
     first = read_source(host, family, sender) if sender is not None else None
     target = read_target(host, family, to) if to is not None else None

@@ -14,12 +14,14 @@ from operator import or_
 from typing import Any
 
 from iptsim.addresses import Family
+from iptsim.errors import UsageError
 from iptsim.extensions.constraints import Allowed, Masked, Names, Pattern, Ranges, Some
 from iptsim.extensions.context import Context
 from iptsim.languages import Text, message
 from iptsim.ranges import united
 from iptsim.sets.bdd import Engine
 from iptsim.sets.numbering import Numbering
+from iptsim.suggestions import with_suggestion
 
 _ADDRESS_BITS = {4: 32, 6: 128}
 #: Bits of the number of a name, such as an interface's, and of a number that is no field of the header.
@@ -137,12 +139,31 @@ class Layout:
         self._literals += [(variable, ~variable) for variable in variables]
         return place
 
+    def place(self, field: str) -> Place:
+        """Return the variables of a field.
+
+        Raises:
+            UsageError: there is no such field.
+        """
+        found = self.places.get(field)
+        if found is None:
+            choices = [key for key, place in self.places.items() if place.why is None]
+            raise UsageError(
+                with_suggestion(
+                    message("unknown field {name}", name=repr(field)),
+                    field,
+                    choices,
+                    message("choose from: {choices}", choices=", ".join(choices)),
+                )
+            )
+        return found
+
     def cube(self, fields: Iterable[str]) -> Any:
         """Return the variables of some fields in the form that the engine takes."""
         key = tuple(fields)
         found = self._cubes.get(key)
         if found is None:
-            numbers = (number for one in key for number in self.places[one].variables)
+            numbers = (number for one in key for number in self.place(one).variables)
             found = self._cubes[key] = self.engine.cube(numbers)
         return found
 
@@ -151,6 +172,8 @@ class Layout:
         key, count = tuple(fields), len(self._owners)
         known, found = self._others.get(key, (-1, None))
         if known != count:
+            for one in key:
+                self.place(one)
             numbers = (number for number, place in enumerate(self._owners) if place.key not in key)
             found = self.engine.cube(numbers)
             self._others[key] = count, found

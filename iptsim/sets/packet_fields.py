@@ -34,13 +34,8 @@ def read_packet(layout: Layout, packet: Mapping[str, Any]) -> dict[str, Any]:
         _join_icmp_type(layout, given)
     found: dict[str, Any] = {}
     for name, value in given.items():
-        key = _KEYS.get(name, name)
-        if key not in layout.places:
-            choices = ", ".join(key for key, place in layout.places.items() if place.why is None)
-            raise UsageError(
-                message("unknown field {name}; choose from: {choices}", name=repr(name), choices=choices)
-            )
-        found[key] = _named(name, partial(_read, layout, layout.places[key]), value)
+        place = layout.place(_KEYS.get(name, name))
+        found[place.key] = _named(name, partial(_read, layout, place), value)
     if found.get("proto") == TCP:
         found.setdefault("tcp_flags", SYN)
     return found

@@ -64,6 +64,8 @@ def _combining(operation: Callable[[Any, Any], Any]) -> Callable[[PacketSet, Pac
 
     def combined(self: PacketSet, other: PacketSet) -> PacketSet:
         layout = self.layout
+        if not isinstance(other, PacketSet):
+            return NotImplemented
         if other.layout is not layout:
             raise _other_space()
         try:
@@ -110,8 +112,8 @@ class PacketSet:
     def __invert__(self) -> PacketSet:
         return PacketSet(self.layout, ~self.function)
 
-    def __le__(self, other: PacketSet) -> bool:
-        return not self - other
+    def __le__(self, other: object) -> bool:
+        return not self - other if isinstance(other, PacketSet) else NotImplemented
 
     def __bool__(self) -> bool:
         return bool(self.function != self.layout.engine.false)
@@ -199,7 +201,7 @@ class PacketSet:
             value: the new number.
             mask: the bits that are replaced; None for all.
         """
-        engine, place = self.layout.engine, self.layout.places[field]
+        engine, place = self.layout.engine, self.layout.place(field)
         bits = {
             number: engine.true if value >> bit & 1 else engine.false
             for bit, number in enumerate(reversed(place.variables))
@@ -211,7 +213,7 @@ class PacketSet:
         """Return the packets that would be in the set with these values of fields."""
         found = self
         for key, value in values.items():
-            place = self.layout.places[key]
+            place = self.layout.place(key)
             named = place.numbering is not None or place.values
             found = found.at(key, place.codes([value])[0][0] if named else int(value))
         return found
@@ -268,12 +270,23 @@ class PacketSet:
 
     @_bounded
     def where(self, field: str, allowed: Allowed) -> PacketSet:
-        """Return the packets of the set whose field, one of the header, has an allowed value."""
-        return self & PacketSet(self.layout, self.layout.allowing(field, allowed))
+        """Return the packets of the set whose field has an allowed value, such as ((80, 80), (8000, 8080)).
+
+        Raises:
+            UsageError: there is no such field, or this is not what it can have.
+        """
+        found = self.layout.allowing(self.layout.place(field).key, allowed)
+        if found is None:
+            raise UsageError(
+                message(
+                    "{value} is not ranges of numbers, such as ((80, 80), (8000, 8080))", value=repr(allowed)
+                )
+            )
+        return self & PacketSet(self.layout, found)
 
     def values(self, field: str) -> FieldValues:
         """Return the values that a field has in the set: ranges of numbers, or names."""
-        place, key = self.layout.places[field], (field, self.function)
+        place, key = self.layout.place(field), (field, self.function)
         ranges = self.layout.ranges_in.get(key)
         if ranges is None:
             spans = _spans(self.layout, self.only(field).function, place)

@@ -264,6 +264,13 @@ def test_options_that_do_not_go_together(
     assert said in capsys.readouterr().err
 
 
+def test_ends_and_families_of_another_kind() -> None:
+    with pytest.raises(iptsim.IptsimError, match="5 is not a string"):
+        reach(PUBLISHED, 5)  # type: ignore[arg-type]
+    with pytest.raises(iptsim.IptsimError, match="5 is not an address family; give 4 or 6"):
+        reach(PUBLISHED, family=5)  # type: ignore[arg-type]
+
+
 def test_one_protocol_is_not_all_ports(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reach", str(PUBLISHED), "--from", "client", "--to", "host", "-p", "gre"]) == 0
     assert "ACCEPT  gre\n" in capsys.readouterr().out

@@ -178,7 +178,8 @@ def test_a_packet_may_be_a_batch_line(space: Space) -> None:
 @pytest.mark.parametrize(
     ("packet", "said"),
     [
-        ({"dprt": 80}, "unknown field 'dprt'; choose from: out_interface, dst, proto"),
+        ({"dprt": 80}, "unknown field 'dprt'; did you mean dport?"),
+        ({"from": "web"}, "unknown field 'from'; choose from: out_interface, dst, proto"),
         ({"src": "192.0.2.1000"}, "'192.0.2.1000' is not an IP address"),
         ({"src": "2001:db8::1"}, "2001:db8::1 is not an IPv4 address"),
         ({"proto": "tcpp"}, "unknown protocol 'tcpp'"),
@@ -195,3 +196,20 @@ def test_a_packet_may_be_a_batch_line(space: Space) -> None:
 def test_no_packet_has_such_a_value(packet: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):
         assert packet in Space(4).everything
+
+
+def test_unknown_fields_and_values_of_another_kind_are_errors(space: Space) -> None:
+    ports = space.where("dport", ((80, 80),))
+    for wrong in (
+        lambda: ports.where("dprt", ((80, 80),)),
+        lambda: ports.only("dprt"),
+        lambda: ports.without("dprt"),
+        lambda: ports.ranges("dprt"),
+        lambda: ports.at("dprt", 80),
+    ):
+        with pytest.raises(UsageError, match="unknown field 'dprt'; did you mean dport"):
+            wrong()
+    with pytest.raises(UsageError, match="80 is not ranges of numbers, such as"):
+        ports.where("dport", 80)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unsupported operand"):
+        assert ports & 80  # type: ignore[arg-type]
