@@ -20,6 +20,7 @@ from iptsim.netfilter.trace import MATCHES, SCHEMA, Decision, FinalVerdict, Leg,
 from iptsim.owners.maker import role_json
 from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Packet
+from iptsim.protocols import usual_protocol_name
 from iptsim.question.endpoints import Internet, Resolver
 from iptsim.question.model import Question
 from iptsim.question.options import line_of
@@ -103,8 +104,15 @@ class Explanation(Pictured):
     language: str = field(default_factory=current_language)
 
     def __repr__(self) -> str:
-        ends = f"{self.sender} → {self.target} {self.question.what()}"
+        ends = f"{self.sender} → {self.target} {self.what}"
         return printable(f"<Explanation {self.verdict} {self.reason.code}: {ends}>")
+
+    @property
+    def what(self) -> str:
+        """Protocol and port of the packet in the usual notation: "tcp/80", "icmp"."""
+        packet = self.trace.legs[0].packet
+        name = usual_protocol_name(packet.proto)
+        return name if packet.dport is None else f"{name}/{packet.dport}"
 
     @property
     def assumptions(self) -> list[str]:

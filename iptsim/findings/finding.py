@@ -176,7 +176,7 @@ def packet_and_verdict(shown: Explanation) -> Message:
         "{sender} → {target}, {what}: {verdict}.",
         sender=shown.sender,
         target=shown.target,
-        what=shown.question.what(),
+        what=shown.what,
         verdict=shown.verdict,
     )
 

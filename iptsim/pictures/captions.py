@@ -15,11 +15,8 @@ from iptsim.render.visits_text import spec
 
 def answer_captions(explanation: Explanation) -> list[Caption]:
     """Return the verdict and reason of an answer, for the top of a picture."""
-    question, leg = explanation.question, explanation.trace.legs[0]
-    what = question.what()
-    if leg.packet.dport is not None and question.dport is None:
-        what = f"{what}/{leg.packet.dport}"
-    title = f"{explanation.verdict}: {explanation.sender} → {explanation.target}, {what}"
+    leg = explanation.trace.legs[0]
+    title = f"{explanation.verdict}: {explanation.sender} → {explanation.target}, {explanation.what}"
     captions = [Caption("title", title), Caption("reason", explanation.reason.text)]
     step = explanation.reason.step
     if step is not None and step.table is not None:

@@ -16,7 +16,7 @@ from iptsim.addresses import Family
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.languages import Message, Text, message, text_of
-from iptsim.protocols import ICMPV6, PORT_PROTOCOLS, usual_protocol_name
+from iptsim.protocols import ICMPV6
 from iptsim.question import values
 from iptsim.question.derived import ENDS_OF_ENTRY, take_entry, take_icmp_type, take_port
 from iptsim.question.endpoints import (
@@ -391,11 +391,6 @@ class Question:
     def protocol(self) -> int:
         """The protocol's number."""
         return parse_protocol(self.proto or ("udp" if isinstance(self.to, Resolver) else "tcp"))
-
-    def what(self) -> str:
-        """Return protocol and port in the usual notation: "tcp/80", "icmp"."""
-        name = usual_protocol_name(self.protocol)
-        return f"{name}/{self.dport}" if self.dport is not None and self.protocol in PORT_PROTOCOLS else name
 
 
 def check_family(name: str, address: Address | None, family: Family | None) -> None:

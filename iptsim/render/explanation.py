@@ -29,7 +29,6 @@ from iptsim.extensions.hidden import is_gap
 from iptsim.languages import joined, language, say
 from iptsim.netfilter.steps import Step
 from iptsim.passages import passages
-from iptsim.protocols import ICMPV6
 from iptsim.question.options import explain_options, line_of
 from iptsim.render.console import assumed_lines, print_line
 from iptsim.render.visits_text import COLOURS, INDENT, backend_of, spec, visit_lines
@@ -117,10 +116,7 @@ def asked_text(explanation: Explanation) -> str:
     """Return the kind of packet that the answer is about: "tcp/80, new connection"."""
     question = explanation.question
     state = question.state or "new"
-    packet = explanation.trace.legs[0].packet
-    what = "icmpv6" if packet.proto == ICMPV6 else question.what()
-    if packet.dport is not None and question.dport is None:
-        what = f"{what}/{packet.dport}"
+    what = explanation.what
     if question.after is not None or question.conntrack is not None:
         # the fields of the connection imply its state
         return what

@@ -185,7 +185,7 @@ def _answer(fields: Mapping[str, Any], answer: Explanation | Exception) -> dict[
         "id": str(question.id) if question.id is not None else None,
         "from": str(question.sender or question.src),
         "to": str(question.to or question.dst),
-        "proto": question.proto or question.what().partition("/")[0],
+        "proto": answer.what.partition("/")[0],
         "dport": packet.dport,
         "verdict": answer.verdict,
         "reason": reason.code.value,

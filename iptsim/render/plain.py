@@ -171,7 +171,7 @@ def answer_cells(answers: Answers) -> Iterator[tuple[str, str, str, str, str, st
     """Yield the cells of each answer: the question's number, its endpoints and packet, the verdict and the reason."""
     for place, (fields, answer) in enumerate(zip(answers.questions, answers, strict=True)):
         if isinstance(answer, Explanation):
-            ends = answer.sender, answer.target, answer.question.what()
+            ends = answer.sender, answer.target, answer.what
             yield str(place), *ends, answer.verdict, answer.reason.text
         else:
             yield str(place), str(fields.get("from", "")), str(fields.get("to", "")), "", "", str(answer)

@@ -163,7 +163,7 @@ def _print_both(answer: WhatIf, console: Console) -> None:
     console.print(
         Text.assemble(
             (printable(known.sender), "bold"), " → ", (printable(known.target), "bold"),
-            f"   {printable(known.question.what())}",
+            f"   {printable(known.what)}",
         )
     )  # fmt: skip
     table = Table(box=None, pad_edge=False, expand=True, header_style="dim", padding=(0, 2, 0, 0))

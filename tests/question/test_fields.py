@@ -190,8 +190,3 @@ def test_values_may_be_written_as_people_do() -> None:
         "ipsec": "in,out",
     }
     assert question.facts == {"socket": False}
-
-
-@pytest.mark.parametrize(("proto", "text"), [("tcp", "tcp/80"), ("icmp", "icmp"), ("gre", "gre")])
-def test_only_some_protocols_have_ports(proto: str, text: str) -> None:
-    assert Question(**{"from": "a", "to": "b:80", "proto": proto}).what() == text

@@ -33,6 +33,12 @@ def test_services_are_destinations(name: str, dport: int | None, destination: tu
     assert (packet["dst"], packet["dport"]) == destination
 
 
+def test_a_service_gives_the_protocol_of_its_port() -> None:
+    answer = iptsim.explain(KUBE, "web1", "svc/kube-dns:53")
+    assert answer.what == "udp/53"
+    assert answer.text().splitlines()[0].endswith("udp/53, new connection")
+
+
 def test_a_service_without_endpoints_rejects() -> None:
     answer = iptsim.explain(KUBE, "web1", "svc/idle")
     assert answer.verdict == "REJECT"
