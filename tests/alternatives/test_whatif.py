@@ -362,7 +362,7 @@ def test_without_masquerading_the_internet_cannot_reply_to_containers() -> None:
 
 
 def test_what_both_answers_assume_about_nftables_is_one_sentence() -> None:
-    answer = iptsim.whatif(host("docker-28.5/icc-off"), {"iptables": False}, "internet", "web", dport=80)
+    answer = iptsim.whatif(host("docker-28.5/icc-on"), {"iptables": False}, "internet", "web", dport=80)
     assert len([line for line in str(answer).splitlines() if "nft-ruleset.json" in line]) == 1
 
 

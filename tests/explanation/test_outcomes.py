@@ -26,7 +26,7 @@ THREE = """\
 # iptables -L -n -v
 Chain FORWARD (policy ACCEPT 0 packets, 0 bytes)
  pkts bytes target     prot opt in     out     source               destination
-    0     0 ts-forward  all  --  *      *       0.0.0.0/0            0.0.0.0/0
+    0     0 OWN  all  --  *      *       0.0.0.0/0            0.0.0.0/0
     0     0 DOCKER-USER  all  --  *      *       0.0.0.0/0            0.0.0.0/0
     0     0 DOCKER-FORWARD  all  --  *      *       0.0.0.0/0            0.0.0.0/0
 """
@@ -65,7 +65,7 @@ def texts(answer: Explanation) -> list[str]:
 
 def test_a_chain_that_is_not_shown_blocks_the_packet_or_its_reply(tmp_path: Path) -> None:
     assert texts(ask(tmp_path, THREE, "10.2.2.2:80")) == [
-        "DROP if the rest of filter ts-forward, filter DOCKER-USER or filter DOCKER-FORWARD blocks it or its reply",
+        "DROP if the rest of filter OWN, filter DOCKER-USER or filter DOCKER-FORWARD blocks it or its reply",
         "ACCEPT otherwise",
     ]
 
@@ -142,7 +142,7 @@ def test_the_json_says_which_packet_a_decision_is_about_and_what_it_says(tmp_pat
         for one in branch["decided"]
     } == {
         (chain, direction, what)
-        for chain in ("ts-forward", "DOCKER-USER", "DOCKER-FORWARD")
+        for chain in ("OWN", "DOCKER-USER", "DOCKER-FORWARD")
         for direction in ("original", "reply")
         for what in ("lets it continue", "accepts it")
     }

@@ -229,17 +229,23 @@ def test_addresses_of_ipv6_with_ports_have_brackets_in_notes() -> None:
 
 def test_a_listing_hides_whether_docker_proxy_gets_the_connection(tmp_path: Path) -> None:
     """Without -v, the RETURN for packets from a bridge looks as if it were for all; here, the bridges are unknown."""
+    rules = {
+        "PREROUTING": "DOCKER     all  --  0.0.0.0/0            0.0.0.0/0            ADDRTYPE match dst-type LOCAL\n",
+        "OUTPUT": "",
+        "POSTROUTING": "MASQUERADE  all  --  172.17.0.0/16        0.0.0.0/0\n",
+        "DOCKER": "RETURN     all  --  0.0.0.0/0            0.0.0.0/0\n" * 2
+        + "DNAT       tcp  --  0.0.0.0/0            0.0.0.0/0            tcp dpt:8080 to:172.17.0.2:80\n",
+    }
+
+    def listed(chain: str) -> str:
+        heading = "2 references" if chain == "DOCKER" else "policy ACCEPT"
+        columns = "target     prot opt source               destination\n"
+        return f"Chain {chain} ({heading})\n{columns}{rules.get(chain, '')}\n"
+
+    nat = "".join(map(listed, ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING", "DOCKER")))
     path = tmp_path / "listing"
     path.write_text(
-        "# iptables -t nat -nL\nChain PREROUTING (policy ACCEPT)\n"
-        "target     prot opt source               destination\n"
-        "DOCKER     all  --  0.0.0.0/0            0.0.0.0/0            ADDRTYPE match dst-type LOCAL\n\n"
-        "Chain POSTROUTING (policy ACCEPT)\ntarget     prot opt source               destination\n"
-        "MASQUERADE  all  --  172.17.0.0/16        0.0.0.0/0\n\n"
-        "Chain DOCKER (2 references)\ntarget     prot opt source               destination\n"
-        "RETURN     all  --  0.0.0.0/0            0.0.0.0/0\n"
-        "RETURN     all  --  0.0.0.0/0            0.0.0.0/0\n"
-        "DNAT       tcp  --  0.0.0.0/0            0.0.0.0/0            tcp dpt:8080 to:172.17.0.2:80\n"
+        f"# iptables -t nat -nL\n{nat}# iptables -nL\n{''.join(map(listed, ('INPUT', 'FORWARD', 'OUTPUT')))}# \n"
     )
     shown = iptsim.explain(iptsim.load_host(path), "internet", "host:8080")
     assert shown.verdict == "ACCEPT"

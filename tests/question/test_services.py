@@ -12,6 +12,7 @@ from iptsim.errors import UsageError
 from iptsim.host import load_host
 from iptsim.host.kube_services import service_ports
 from iptsim.owners.zones_and_jails import jails, zones
+from iptsim.render.explanation import as_text
 from tests.docker.hosts import FIXTURES
 
 KUBE = FIXTURES / "hosts/kube"
@@ -36,7 +37,7 @@ def test_services_are_destinations(name: str, dport: int | None, destination: tu
 def test_a_service_gives_the_protocol_of_its_port() -> None:
     answer = iptsim.explain(KUBE, "web1", "svc/kube-dns:53")
     assert answer.what == "udp/53"
-    assert answer.text().splitlines()[0].endswith("udp/53, new connection")
+    assert as_text(answer).splitlines()[0].endswith("udp/53, new connection")
 
 
 def test_a_service_without_endpoints_rejects() -> None:
