@@ -6,11 +6,12 @@ How an element is made from a packet, and which element decides, follows `iptsim
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import and_
 from typing import Any
 
+from iptsim.addresses import BITS
 from iptsim.extensions.constraints import Constraint, Masked, Names, Pattern, Several, named
 from iptsim.extensions.matches.set import Set
 from iptsim.host.ipset_members import ADDRESSES, InterfaceName, Members
@@ -101,43 +102,72 @@ def _found(
     """Return the packets for which an element is found; of several prefixes the longest decides."""
     found = space.nothing
     for lengths, keys in reversed(members.groups):
-        kinds: dict[bool, list[PacketSet]] = {True: [space.nothing], False: [space.nothing]}
-        for key, hole in keys.items():
-            kinds[hole].append(_element(space, ipset, members, directions, lengths, key))
+        kinds = {
+            kind: _elements(
+                space, ipset, members, directions, lengths, [key for key in keys if keys[key] == kind]
+            )
+            for kind in (True, False)
+        }
         if members.nets:
             # in a hash:net,iface set, the longest prefix of any interface decides
             nets = [
                 _part(space, ipset, "net", directions[0], lengths[0], net) for net in members.nets[lengths[0]]
             ]
             found -= union([space.nothing, *nets])
-        found = (found | union(kinds[holes])) - union(kinds[not holes])
+        found = (found | kinds[holes]) - kinds[not holes]
     return found
 
 
-def _element(
+def _elements(
     space: Space,
     ipset: IpSet,
     members: Members,
     directions: tuple[str, ...],
     lengths: tuple[int, ...],
-    key: tuple[Any, ...],
+    keys: Iterable[tuple[Any, ...]],
 ) -> PacketSet:
-    bare = members.parts == ("port",)
-    parts = (
-        _part(space, ipset, "bare port" if bare else part, direction, length, value)
-        for part, direction, length, value in zip(members.parts, directions, lengths, key, strict=False)
-        # bitmap:ip,mac: any Ethernet address
-        if (part, value) != ("mac", "")
-    )
-    return reduce(and_, parts, space.everything)
+    """Return the packets of some elements; those that differ only in their first part are made together."""
+    firsts: dict[tuple[Any, ...], list[Any]] = {}
+    for key in keys:
+        firsts.setdefault(key[1:], []).append(key[0])
+    parts = tuple(zip(members.parts, directions, lengths, strict=False))
+    found = [space.nothing]
+    for rest, values in firsts.items():
+        others = (
+            _part(space, ipset, part, direction, length, value)
+            for (part, direction, length), value in zip(parts[1:], rest, strict=False)
+            # bitmap:ip,mac: any Ethernet address
+            if (part, value) != ("mac", "")
+        )
+        found.append(reduce(and_, others, _first_part(space, ipset, members, parts[0], values)))
+    return union(found)
+
+
+def _first_part(
+    space: Space, ipset: IpSet, members: Members, first: tuple[str, str, int], values: Sequence[Any]
+) -> PacketSet:
+    """Return the packets whose value of the first part is one of those of elements."""
+    part, direction, length = first
+    if part in ADDRESSES:
+        rest = (1 << BITS[space.family]) - 1 & ~_mask(space, ipset, length)
+        if not rest & rest + 1:
+            ranges = tuple((value, value | rest) for value in values if not value & rest)
+            return space.where("src" if direction == "src" else "dst", ranges)
+    elif members.parts == ("port",):
+        part = "bare port"
+    return union([_part(space, ipset, part, direction, length, value) for value in values])
+
+
+def _mask(space: Space, ipset: IpSet, length: int) -> int:
+    """Return the bits of an address that an element with a prefix of this length compares."""
+    return address_mask(ipset) & prefix_mask(space.family, length)
 
 
 def _part(space: Space, ipset: IpSet, part: str, direction: str, length: int, value: Any) -> PacketSet:
     """Return the packets whose value of one part is that of an element."""
     source = direction == "src"
     if part in ADDRESSES:
-        mask = address_mask(ipset) & prefix_mask(space.family, length)
-        return space.where("src" if source else "dst", Masked(value, mask))
+        return space.where("src" if source else "dst", Masked(value, _mask(space, ipset, length)))
     if part == "bare port":
         return space.where("proto", ((TCP, TCP), (UDP, UDP))) & _port(space, source, value)
     if part == "port":

@@ -314,8 +314,11 @@ class Layout:
             at = bisect_right(firsts, high) - 1
             if at < 0 or spans[at][1] < low:
                 return false
-            if spans[at][0] <= low and high <= spans[at][1]:
+            first, last = spans[at]
+            if first <= low and high <= last:
                 return true
+            if first == last and (at == 0 or spans[at - 1][1] < low):
+                return self.masked(place, Masked(first & high - low, high - low))
             variable, otherwise = self._literals[place.first + depth]
             lower = within(low, depth + 1)
             upper = within(low + (1 << place.bits - depth - 1), depth + 1)

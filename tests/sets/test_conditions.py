@@ -31,7 +31,7 @@ def header(context: Context) -> dict[str, Any]:
         "ct.direction": context.direction.upper(),
         "physical_in": context.physical_in or "",
         "physical_out": context.physical_out or "",
-        "local_socket": packet.local_socket,
+        "local_socket": int(packet.local_socket),
     }
 
 

@@ -23,6 +23,19 @@ def test_numbers_are_ranges(space: Space) -> None:
     assert {"dport": 8004} not in web
 
 
+def test_many_numbers_beside_ranges(space: Space) -> None:
+    spans = (
+        (0, 0),
+        (2, 2),
+        *((number, number) for number in range(101, 200, 2)),
+        (1000, 1023),
+        (65535, 65535),
+    )
+    many = space.where("dport", spans)
+    assert many.values("dport") == spans
+    assert (~many).values("dport")[:3] == ((1, 1), (3, 100), (102, 102))
+
+
 def test_a_range_that_ends_before_it_starts_is_empty(space: Space) -> None:
     assert space.where("dport", ((9, 5),)) == space.nothing
     assert space.where("dport", ((0, (1 << 128) - 1),)) == space.everything
