@@ -262,7 +262,7 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
     if "DOCKER-FORWARD" in chains or (engine is not None and engine.jumps_to_docker_forward):
         entries = ["DOCKER-FORWARD"]
     else:
-        entries = ["DOCKER-ISOLATION-STAGE-1", "DOCKER"]
+        entries = ["DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION", "DOCKER"]
     led_to = [hook for name in entries for hook in scene.hooks(family, "filter").get(name, ())]
     shown = scene.rules(family, "filter", "FORWARD") or _lists(scene, "filter") or scene.knows_containers
     if (

@@ -14,6 +14,7 @@ from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.docker_user import CHAIN
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.scene import Publication, Scene
+from iptsim.host.evidence import BRIDGE
 from iptsim.host.pasted_services import ListedPort
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.passages import shell
@@ -55,6 +56,14 @@ def _is_for_containers(scene: Scene, rule: Rule) -> bool:
     )
 
 
+def _goes_past(scene: Scene, rule: Rule) -> bool:
+    """Return whether a rule is for what leaves by an interface that is no bridge, such as a tunnel: to no container."""
+    name = rule.parameters.out_interface
+    if name is None or "out_interface" in rule.parameters.negated or BRIDGE.fullmatch(name):
+        return False
+    return not any(network.bridge == name for network in scene.docker_networks())
+
+
 def ports_after_translation(scene: Scene) -> Iterator[Finding]:
     """Find rules in DOCKER-USER that name a port, where the source does not show how ports are forwarded."""
     listed = {(one.port, one.proto): one for one in scene.pasted.published}
@@ -66,7 +75,7 @@ def ports_after_translation(scene: Scene) -> Iterator[Finding]:
         for rule in scene.rules(family, "filter", CHAIN):
             port = _destination_port(rule)
             named = (port or 0, protocol_name(rule.parameters.protocol or 0))
-            if port is None or named in inside or _is_for_containers(scene, rule):
+            if port is None or named in inside or _is_for_containers(scene, rule) or _goes_past(scene, rule):
                 continue
             if named not in listed or not _names_port(rule, rule.parameters.protocol or 0, port):
                 rules.append(rule)

@@ -294,6 +294,8 @@ def ingress_gone(scene: Scene) -> Iterator[Finding]:
         ]
         if not rules or "PREROUTING" in scene.hooks(family, "nat").get("DOCKER-INGRESS", ()):
             continue
+        if not scene.shows(family, "nat", "PREROUTING"):
+            continue
         shown = next(
             (
                 one

@@ -485,8 +485,11 @@ def test_the_ports_of_replies_are_not_those_of_containers(tmp_path: Path) -> Non
     assert "docker-user-port" not in lint(tmp_path, text.format(rest=""))
     assert "docker-user-port" in lint(tmp_path, text.format(rest=" --dport 8080"))
     assert "docker-user-port" not in lint(tmp_path, text.format(rest=" --dport 0:32767"))  # of ufw-docker
-    from_containers = text.format(rest=" -i docker0 --dport 53")
-    assert "docker-user-port" not in lint(tmp_path, from_containers)
+    for elsewhere in (
+        " -i docker0 --dport 53",
+        " -i wg0 -o tun0 --dport 22",
+    ):  # from containers; to none of them
+        assert "docker-user-port" not in lint(tmp_path, text.format(rest=elsewhere))
 
 
 def test_a_rule_that_should_name_the_port_of_the_host_is_replaced(tmp_path: Path) -> None:

@@ -167,6 +167,40 @@ def test_swarm_ingress_that_nothing_jumps_to(jump: str, tmp_path: Path) -> None:
     assert ("swarm-ingress-gone" in codes(found)) is not bool(jump)
 
 
+PART = """\
+Only what is new:
+
+...... in filter ......
+Chain FORWARD (policy ACCEPT)
+target     prot opt source     destination
+DOCKER-INGRESS  all  --  anywhere   anywhere
+DOCKER-ISOLATION  all  --  anywhere   anywhere
+
+Chain DOCKER-INGRESS (1 references)
+target     prot opt source     destination
+ACCEPT     tcp  --  anywhere   anywhere   tcp dpt:8088
+RETURN     all  --  anywhere   anywhere
+
+...... in nat ......
+Chain OUTPUT (policy ACCEPT)
+target     prot opt source     destination
+DOCKER-INGRESS  all  --  anywhere   anywhere    ADDRTYPE match dst-type LOCAL
+DOCKER     all  --  anywhere   !loopback/8    ADDRTYPE match dst-type LOCAL
+
+Chain DOCKER-INGRESS (2 references)
+target     prot opt source     destination
+DNAT       tcp  --  anywhere   anywhere   tcp dpt:8088 to:172.18.0.2:8088
+RETURN     all  --  anywhere   anywhere
+"""
+
+
+def test_a_part_of_a_listing_of_a_swarm_lacks_no_rules(tmp_path: Path) -> None:
+    """PREROUTING, which jumps to DOCKER-INGRESS, is not shown; before 17.06, FORWARD jumped to DOCKER-ISOLATION."""
+    path = tmp_path / "part.txt"
+    path.write_text(PART)
+    assert not {"swarm-ingress-gone", "docker-rules-flushed"} & codes([*iptsim.lint(path)])
+
+
 LOGGED = """\
 *filter
 :INPUT ACCEPT [0:0]
