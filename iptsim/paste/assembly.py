@@ -45,6 +45,7 @@ from iptsim.paste.reloads import flushed, reloads, run_after_docker
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import CLIENTS, Reading, read_texts
 from iptsim.paste.settings_host import OWN_FILES, add_status, host_with, listed_with
+from iptsim.paste.tailscale_interfaces import fill_tailscale
 from iptsim.paste.told_addresses import (
     add_asked_networks,
     address_of_published,
@@ -378,6 +379,7 @@ def _described_host(
         name_networks(without_rules)
         shown = subnets_of_bridges(without_rules)
     bridges = fill_interfaces(rulesets, shown)
+    of_tailscale = fill_tailscale(rulesets)
     settings = reading.of(Settings)
     daemon = merged(settings).daemon if settings else {}
     daemon_file = {"daemon.json": json.dumps(daemon).encode()} if daemon else {}
@@ -391,6 +393,11 @@ def _described_host(
                 bridges=message_joined(", ", bridges),
             )
         )
+    if of_tailscale:
+        told = message(
+            "The listing was made without -v; the rules of Tailscale are assumed to be for tailscale0."
+        )
+        host.assumptions.append(told)
     if made_up := [one for one in bridges if one not in shown and one != DEFAULT_BRIDGE]:
         host.assumptions.append(
             message(

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from iptsim.addresses import BITS, Family, address_text, parse_address
 from iptsim.docker.dockerd.generations import LAYOUTS
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.reader import loads
 from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain, Ruleset, Table
@@ -104,7 +105,7 @@ def _is_bare(rule: Rule) -> bool:
     return any(map(hides_interfaces, rule.matches))
 
 
-def _text(rule: Rule) -> str:
+def listed_text(rule: Rule) -> str:
     """Return a rule without its interfaces, as iptables-save prints it; "" if they are not hidden."""
     if rule.jump is None and not _is_bare(rule):
         return ""
@@ -119,7 +120,7 @@ def _rules(chains: Mapping[tuple[str, str], Chain], table: str, name: str) -> Se
 
 
 def _texts(chains: Mapping[tuple[str, str], Chain], table: str, name: str) -> list[str]:
-    return list(map(_text, _rules(chains, table, name)))
+    return list(map(listed_text, _rules(chains, table, name)))
 
 
 # -- the networks ----------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ def link_pairs(rules: Sequence[Rule]) -> set[int]:
 
     A link has a rule for requests and one for replies, with the same addresses and the same port.
     """
-    texts = enumerate(map(_text, rules))
+    texts = enumerate(map(listed_text, rules))
     links = {found.groups(): at for at, text in texts if (found := _OF_LINK.fullmatch(text))}
     return {
         at
@@ -256,7 +257,7 @@ def _subnets(chains: Mapping[tuple[str, str], Chain], family: Family, count: int
     found = [
         rule.parameters.source
         for rule in _rules(chains, "nat", "POSTROUTING")
-        if _MASQUERADED.fullmatch(_text(rule)) and rule.parameters.source is not None
+        if _MASQUERADED.fullmatch(listed_text(rule)) and rule.parameters.source is not None
     ]
     if not found:
         return list(sure) if len(sure) <= count else None
@@ -321,13 +322,19 @@ def _fill(chains: Mapping[tuple[str, str], Chain], family: Family, networks: _Ne
     for (table, name), found in wanted.items():
         if (table, name) in unsure:
             continue
-        chain, words = chains[table, name], {at: text for at, text in found.items() if text}
-        for at, new in zip(words, _made(table, name, list(words.values()), family), strict=True):
-            old = chain.rules[at]
-            chain.rules[at] = replace(
-                new, position=old.position, counters=old.counters, source=old.source, line=old.line
-            )
+        for new in remake(chains[table, name], {at: text for at, text in found.items() if text}, family):
             yield from (one for one in (new.parameters.in_interface, new.parameters.out_interface) if one)
+
+
+def remake(chain: Chain, words: Mapping[int, str], family: Family) -> list[Rule]:
+    """Replace rules of a chain by others, given by their places, and return the new ones."""
+    made = _made(chain.table, chain.name, list(words.values()), family)
+    for at, new in zip(words, made, strict=True):
+        old = chain.rules[at]
+        chain.rules[at] = replace(
+            new, position=old.position, counters=old.counters, source=old.source, line=old.line
+        )
+    return made
 
 
 def _made(table: str, chain: str, specifications: Sequence[str], family: Family) -> list[Rule]:
@@ -336,7 +343,8 @@ def _made(table: str, chain: str, specifications: Sequence[str], family: Family)
         return []
     lines = [f"-A {bare(chain)} {words}" for words in specifications]
     jumps = {line.rpartition(" -j ")[2].split(" ")[0] for line in lines}
-    declared = "".join(f":{one} - [0:0]\n" for one in {bare(chain), *jumps} if one.startswith("DOCKER"))
+    own = {one for one in jumps if one.startswith("DOCKER")} | ({bare(chain)} - {*BUILTIN_CHAINS[table]})
+    declared = "".join(f":{one} - [0:0]\n" for one in own)
     ruleset = loads(f"*{table}\n{declared}" + "\n".join(lines) + "\nCOMMIT\n", family=family)
     return list(ruleset.tables[table].chains[chain].rules)
 
@@ -372,7 +380,7 @@ def _by_templates(chain: Chain, family: Family, networks: _Networks) -> Iterator
         for one in LAYOUTS[networks.generation].templates()
         if (one.table, one.chain) == (chain.table, chain.name) and one.applies(met)
     ]
-    texts = list(map(_text, chain.rules))
+    texts = list(map(listed_text, chain.rules))
     filled: dict[int, str] = {}
     by_order: dict[tuple[str, str], list[int]] = {}
     for at, text in enumerate(texts):

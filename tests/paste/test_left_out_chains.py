@@ -131,3 +131,54 @@ def test_what_tailscales_chain_does_not_concern_passes_it(
     simulator = Simulator(host_of_source(Source("paste", {}, text.encode())))
     question = Question(sender=sender, to="host", proto=proto, dport=port)
     assert simulator.walk(question).verdict == verdict
+
+
+LISTED = """\
+# iptables -L
+Chain INPUT (policy DROP)
+target     prot opt source               destination
+ts-input   all  --  anywhere             anywhere
+
+Chain FORWARD (policy DROP)
+target     prot opt source               destination
+ts-forward  all  --  anywhere             anywhere
+
+Chain OUTPUT (policy ACCEPT)
+target     prot opt source               destination
+
+Chain ts-forward (1 references)
+target     prot opt source               destination
+MARK       all  --  anywhere             anywhere             MARK xset 0x40000/0xff0000
+ACCEPT     all  --  anywhere             anywhere             mark match 0x40000/0xff0000
+DROP       all  --  100.64.0.0/10        anywhere
+ACCEPT     all  --  anywhere             anywhere
+
+Chain ts-input (1 references)
+target     prot opt source               destination
+ACCEPT     all  --  {own}                anywhere
+ACCEPT     all  --  anywhere             anywhere
+ACCEPT     udp  --  anywhere             anywhere             udp dpt:41641
+RETURN     all  --  100.115.92.0/23      anywhere
+DROP       all  --  100.64.0.0/10        anywhere
+"""
+
+
+@pytest.mark.parametrize("own", ["100.101.102.103", "gw.example"])
+def test_tailscales_rules_in_a_listing_without_interfaces(own: str) -> None:
+    """Those that a listing with -v has for them (tailscale/util/linuxfw, iptables_runner.go)."""
+    host = host_of_source(Source("paste", {}, LISTED.format(own=own).encode()))
+    rules = {
+        name: [
+            ("!" if "in_interface" in rule.parameters.negated else "")
+            + (rule.parameters.in_interface or f">{rule.parameters.out_interface or ''}")
+            for rule in host.rulesets[4].tables["filter"].chains[name].rules
+        ]
+        for name in ("ts-input", "ts-forward")
+    }
+    assert rules == {
+        "ts-input": ["lo", "tailscale0", ">", "!tailscale0", "!tailscale0"],
+        "ts-forward": ["tailscale0", ">", ">tailscale0", ">tailscale0"],
+    }
+    assert any("tailscale0" in str(one) and "without -v" in str(one) for one in host.assumptions)
+    asked = Question(sender="198.51.100.7", to="host", proto="tcp", dport=80)
+    assert Simulator(host).walk(asked).verdict == "DROP"
