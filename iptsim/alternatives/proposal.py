@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from iptsim.addresses import Family
 from iptsim.alternatives.comparison import change_text
 from iptsim.alternatives.shifts import Shift, SideEffects
 from iptsim.docker.sources.flag_changes import Change
+from iptsim.dump.tool import tool_of
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.languages import Message
@@ -61,8 +63,13 @@ class Proposal:
             return ""
         return "; ".join(self._command(*change) for change in self.changes)
 
+    @property
+    def family(self) -> Family:
+        """The address family of the packet."""
+        return self.after.trace.legs[0].packet.family
+
     def _command(self, name: str, value: str) -> str:
-        tool = "iptables" if self.after.trace.legs[0].packet.family == 4 else "ip6tables"
+        tool = tool_of(self.family)
         table, rest = ("", value) if not value.startswith("-t ") else value.removeprefix("-t ").split(" ", 1)
         return " ".join(filter(None, [tool, table and f"-t {table}", _FLAGS[name], rest]))
 

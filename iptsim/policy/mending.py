@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from iptsim.alternatives import Proposal, change_host, proposals
+from iptsim.docker.sources.flag_changes import Change
 from iptsim.errors import IptsimError
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.host.model import Host
-from iptsim.languages import message_joined
+from iptsim.languages import Text, message_joined
 from iptsim.policy.checking import SOMEWHERE, Grounds, Result, Spaces, check
 from iptsim.policy.model import Policy
 
@@ -19,15 +20,30 @@ _MOST_TRIED, _MOST_TOGETHER = 3, 3
 
 
 class Mending(NamedTuple):
-    """A change that makes an expectation hold.
+    """Changes that make an expectation hold.
 
     Attributes:
-        proposal: the change.
-        suffices: whether the whole expectation holds after it; otherwise only for the example packet.
+        proposals: the changes, in order; each is for packets of one address family.
+        suffices: whether the whole expectation holds after them; otherwise only for the example packet.
     """
 
-    proposal: Proposal
+    proposals: tuple[Proposal, ...]
     suffices: bool
+
+    @property
+    def changes(self) -> list[Change]:
+        """All changes."""
+        return [change for one in self.proposals for change in one.changes]
+
+    @property
+    def command(self) -> str:
+        """The commands, or else the options of `iptsim whatif`."""
+        return "; ".join(one.command or one.options for one in self.proposals)
+
+    @property
+    def text(self) -> Text:
+        """Their meaning."""
+        return message_joined("; ", dict.fromkeys(one.text for one in self.proposals))
 
 
 def mending(
@@ -53,10 +69,11 @@ def mending(
     alone = policy if expectation.is_default else replace(policy, expectations=(expectation,))
     single: list[tuple[Proposal, Grounds]] = []
     for first in found[:_MOST_TRIED]:
-        proposal = first
+        tried: tuple[Proposal, ...] = (first,)
+        changed = host
         for left in reversed(range(_MOST_TOGETHER)):
             try:
-                changed = change_host(host, proposal.changes, results[number].offences[0].family)
+                changed = change_host(changed, tried[-1].changes, tried[-1].family)
                 grounds = Grounds(changed, spaces)
                 after = check(alone, changed, grounds)
                 result = after[alone.expectations.index(expectation)]
@@ -64,20 +81,20 @@ def mending(
                     after = after if alone is policy else check(policy, changed, grounds)
                     if _is_worse(results, after):
                         break
-                    return Mending(proposal, True)
+                    return Mending(tried, True)
             except IptsimError:
                 break
-            if proposal is first:
+            if len(tried) == 1:
                 single.append((first, grounds))
             # each kind of packets needs a change of its own
             further = _proposals(changed, result) if _violations(result) <= left else []
             if not further:
                 break
-            proposal = _together(proposal, further[0])
+            tried = (*tried, further[0])
     for proposal, grounds in single:
         try:
             if not _is_worse(results, check(policy, grounds.host, grounds)):
-                return Mending(proposal, False)
+                return Mending((proposal,), False)
         except IptsimError:
             continue
     return None
@@ -93,12 +110,6 @@ def _proposals(host: Host, result: Result) -> list[Proposal]:
     # connections near the packet suffice to compare them
     found = proposals(host, explanation, opens=opens, most_asked=0)
     return [one for one in found if one.changes]
-
-
-def _together(first: Proposal, second: Proposal) -> Proposal:
-    """Return both changes as one."""
-    text = message_joined("; ", dict.fromkeys((first.text, second.text)))
-    return replace(second, changes=(*first.changes, *second.changes), text=text)
 
 
 def _is_worse(before: Sequence[Result], after: Sequence[Result]) -> bool:

@@ -103,11 +103,11 @@ class Checked:
             yield say_many("{count} more class of packets", "{count} more classes of packets", more)
         mending = self.mendings.get(number)
         if mending is not None:
-            what = mending.proposal.command or mending.proposal.options
+            what, text = mending.command, mending.text
             if mending.suffices:
-                yield say("To fix it: {what} ({text})", what=what, text=mending.proposal.text)
+                yield say("To fix it: {what} ({text})", what=what, text=text)
             else:
-                yield say("For this packet only: {what} ({text})", what=what, text=mending.proposal.text)
+                yield say("For this packet only: {what} ({text})", what=what, text=text)
 
     def _offence(self, offence: Offence) -> Iterator[str]:
         lines = offence_lines(offence)
@@ -173,9 +173,9 @@ class Checked:
             "mending": None
             if mending is None
             else {
-                "changes": [list(change) for change in mending.proposal.changes],
-                "command": mending.proposal.command or mending.proposal.options,
-                "text": str(mending.proposal.text),
+                "changes": [list(change) for change in mending.changes],
+                "command": mending.command,
+                "text": str(mending.text),
                 "suffices": mending.suffices,
             },
         }

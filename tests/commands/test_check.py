@@ -200,6 +200,18 @@ def test_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert next(case.get("name") for case in root.iter("testcase")) == "apart"
 
 
+def test_one_remedy_closes_both_address_families(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = written(tmp_path, "from: internet, to: host, ports: 22, expect: closed")
+    assert main(["check", policy, "fixtures/captures/docker-28.5/published", "--json"]) == 1
+    (one,) = json.loads(capsys.readouterr().out)["expectations"]
+    assert {offence["family"] for offence in one["offences"]} == {4, 6}
+    mending = one["mending"]
+    assert mending["suffices"]
+    tools = [command.split(" ", 1)[0] for command in mending["command"].split("; ")]
+    assert set(tools) == {"iptables", "ip6tables"}
+    assert len(mending["changes"]) == len(tools)
+
+
 def test_what_no_rule_decides_is_shown_at_the_expectation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
