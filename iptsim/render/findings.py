@@ -143,7 +143,7 @@ def annotations_of(findings: Findings, source: str) -> list[Annotation]:
 
 
 def _annotation(finding: Finding, source: str) -> Annotation:
-    rule = next((item.rule for item in finding.evidence if item.rule is not None and item.rule.line), None)
+    file, line = _place_of(finding, source)
     lines = [f"{item.place}: {item.text}" for item in finding.evidence]
     lines.append(str(finding.consequence))
     if finding.shown is not None:
@@ -154,12 +154,26 @@ def _annotation(finding: Finding, source: str) -> Annotation:
         finding.severity,
         _title(finding),
         "\n".join(lines),
-        file=file_of(rule.source) if rule is not None else _dump_of(source, finding.family),
-        line=rule.line if rule is not None else 0,
+        file=file,
+        line=line,
         group=source,
         name=f"{finding.code}: {_title(finding)}",
         evidence="\n".join(item.rule.shown if item.rule else str(item.text) for item in finding.evidence),
     )
+
+
+def _place_of(finding: Finding, source: str) -> tuple[str, int]:
+    """Return the file and line that a finding is about; line 0 for the whole file."""
+    rules = [item.rule for item in finding.evidence if item.rule is not None and item.rule.line]
+    if rules:
+        # before a rule that never matches come those that hide it
+        rule = rules[-1] if finding.code == "never-matches" else rules[0]
+        return file_of(rule.source), rule.line
+    dump = _dump_of(source, finding.family)
+    for chain in (item.chain for item in finding.evidence):
+        if chain is not None and chain.line:
+            return next((file_of(rule.source) for rule in chain.rules if rule.line), dump), chain.line
+    return dump, 0
 
 
 def _title(finding: Finding) -> str:

@@ -49,6 +49,23 @@ def test_sarif_points_at_the_line_of_the_dump(capsys: pytest.CaptureFixture[str]
     assert "--dport 8080 -j DNAT" in lines[place["region"]["startLine"] - 1]
 
 
+def test_annotations_are_at_the_dead_rule_and_at_the_policy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Line 2 sets the policy that drops replies; the rule of line 6 never matches, because of that of line 5."""
+    dump = tmp_path / "rules.txt"
+    dump.write_text(
+        "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+        "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -j DROP\nCOMMIT\n"
+    )
+    log = json.loads(printed(capsys, "lint", str(dump), "--format", "sarif"))
+    lines = {
+        one["ruleId"]: one["locations"][0]["physicalLocation"]["region"]["startLine"]
+        for one in log["runs"][0]["results"]
+    }
+    assert (lines["input-drops-replies"], lines["never-matches"]) == (2, 6)
+
+
 def test_sarif_says_which_source_could_not_be_read(capsys: pytest.CaptureFixture[str]) -> None:
     log = json.loads(printed(capsys, "lint", CLEAN, "missing", "--format", "sarif", status=2))
     assert [error.message for error in SARIF.iter_errors(log)] == []
