@@ -324,9 +324,13 @@ class Conditions(Restrictions):
             return address_bits(field, mask, right, self.family, negated=bool(sign))
         marks = {"meta": "mark", "ct": "connmark"}
         name = next((marks[kind] for kind in marks if field == {kind: {"key": "mark"}}), None)
-        if name is None or not isinstance(mask, int) or not isinstance(right, int):
+        values = self._values(right)
+        if name is None or not isinstance(mask, int) or values is None:
             return None
-        return [f"-m {name} {sign}--mark {right:#x}/{mask:#x}"]
+        if not values or not all(isinstance(one, int) for one in values):
+            return None
+        bits = (f"{one:#x}/{mask:#x}" for one in values)
+        return self._found(each(f"-m {name}", "--mark", bits, negated=bool(sign)))
 
     def _flags(self, left: Any, op: str, values: list[Any]) -> list[str] | None:
         """Return the options for TCP segments with just these flags, or those of one of several values."""

@@ -86,6 +86,8 @@ def connection_options(
     if key == "direction" and len(names) == 1 and names[0] in ("original", "reply"):
         way = "REPLY" if (names[0] == "reply") is not negated else "ORIGINAL"
         return Alternatives([f"-m conntrack --ctdir {way}"], every=False)
+    if key == "helper" and not negated:
+        return each("-m helper", "--helper", names, negated=False)
     return mark_options("connmark", values, negated=negated) if key == "mark" else None
 
 

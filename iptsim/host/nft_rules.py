@@ -146,8 +146,8 @@ class _Rule:
         self.table, self.family = table, family
         self.conditions = Conditions(table.sets, table.hook, family)
         self.comment = ""
-        #: the field that a map looked up, and the keys with which a packet continues; None without a map
-        self._map_keys: tuple[Any, list[Any]] | None = None
+        #: the field that a map looked up, and the keys with which a packet continues (None: any); None without a map
+        self._map_keys: tuple[Any, list[Any] | None] | None = None
 
     def read(self, statements: Sequence[dict[str, Any]], chain: str, position: int) -> list[NftRule]:
         """Return the alternatives of a rule.
@@ -204,6 +204,8 @@ class _Rule:
             return
         (key, keys), self._map_keys = self._map_keys, None
         unread = len(self.conditions.hidden)
+        if keys is None:
+            raise UntranslatableError
         if not keys:
             self.conditions.options.append(NEVER)
         elif not _BY_CHANCE.isdisjoint(key):
@@ -213,12 +215,12 @@ class _Rule:
         if len(self.conditions.hidden) > unread:
             raise UntranslatableError
 
-    def _continuing(self, value: Any) -> tuple[Any, list[Any]]:
-        """Return what a verdict map looks up, and the keys whose verdict is `continue`."""
+    def _continuing(self, value: Any) -> tuple[Any, list[Any] | None]:
+        """Return what a verdict map looks up, and the keys whose verdict is `continue`; None if others may continue."""
         key, elements = self._map(value)
-        if any(plain(one) == "*" for one, _ in elements) and any("continue" in to for _, to in elements):
-            raise UntranslatableError
-        return key, [plain(one) for one, to in elements if "continue" in to]
+        continuing = [plain(one) for one, to in elements if "continue" in to]
+        has_catch_all = any(plain(one) == "*" for one, _ in elements)
+        return key, None if has_catch_all and continuing else continuing
 
     def _keys(self, value: Any) -> tuple[Any, list[Any]]:
         """Return what a map of a translation or a change looks up, and its keys."""
@@ -356,18 +358,35 @@ class _Rule:
         if not isinstance(value, Mapping):
             raise UntranslatableError
         key, elements = self._map(value)
-        keys = [plain(one) for one, _ in elements]
+        keys = [plain(one) for one, _ in elements if plain(one) != "*"]
+        named, others = elements[: len(keys)], elements[len(keys) :]
         # a packet may find several elements, or one by chance
-        overlaps = not _BY_CHANCE.isdisjoint(key) or "*" in keys or may_overlap(keys)
+        overlaps = not _BY_CHANCE.isdisjoint(key) or may_overlap(keys)
         passed = False
-        for options, verdicts, conditions in self._found_in(key, elements):
+        for options, verdicts, conditions in self._found_in(key, named):
             if not isinstance(verdicts, Mapping) or (passed and overlaps):
                 raise UntranslatableError  # a packet would be looked up again
             passed = passed or not {"continue", "jump"}.isdisjoint(verdicts)
-            for verdict, inner in verdicts.items():
-                if verdict != "continue":
-                    _, target, called = self._action(verdict, inner)
-                    yield Action(options, target, called, conditions)
+            yield from self._verdict(options, verdicts, conditions)
+        for options, verdicts, conditions in self._found_in(key, others):
+            if not isinstance(verdicts, Mapping) or (passed and overlaps):
+                raise UntranslatableError
+            if passed:
+                # those that return from a chain have found their element already
+                unread = len(conditions.hidden)
+                conditions.add({"op": "!=", "left": key, "right": {"set": keys}})
+                if len(conditions.hidden) > unread:
+                    raise UntranslatableError
+            yield from self._verdict(options, verdicts, conditions)
+
+    def _verdict(
+        self, options: list[str], verdicts: Mapping[str, Any], conditions: Conditions
+    ) -> Iterator[Action]:
+        """Yield what an element of a verdict map does, unless a packet continues with it."""
+        for verdict, inner in verdicts.items():
+            if verdict != "continue":
+                _, target, called = self._action(verdict, inner)
+                yield Action(options, target, called, conditions)
 
     def _map(self, value: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[Any]]:
         """Return what a map looks up, and its elements: last the one for all other packets."""

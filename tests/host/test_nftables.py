@@ -294,6 +294,33 @@ def test_a_map_is_looked_up_once() -> None:
     ]
 
 
+def test_all_other_packets_of_a_map() -> None:
+    port, jump, drop = (
+        {"payload": {"protocol": "tcp", "field": "dport"}},
+        {"jump": {"target": "sub"}},
+        {"drop": None},
+    )
+    jumping = ["-p tcp -m multiport --dports 22 -j sub ()", "-p tcp -m multiport ! --dports 22 -j DROP ()"]
+    assert translated(mapped(port, [22, jump], ["*", drop]))[4] == jumping
+    assert translated(mapped(port, ["*", drop], [22, jump]))[4] == jumping
+    assert translated(mapped(port, [22, drop], ["*", {"continue": None}]))[4] == [
+        "-p tcp -m multiport --dports 22 -j DROP ()"
+    ]
+    # which packets continue is not translated
+    assert translated(mapped(port, [22, jump], ["*", {"continue": None}]), drop) == {}
+
+
+def test_several_values_of_some_bits_of_a_mark() -> None:
+    def bits(op: str) -> dict[str, Any]:
+        return {"match": {"left": {"&": [_MARK, 0xFF00]}, "op": op, "right": {"set": [0x100, 0x200]}}}
+
+    one, other = "-m mark --mark 0x100/0xff00", "-m mark --mark 0x200/0xff00"
+    assert translated(bits("=="), {"drop": None})[4] == [f"{one} -j DROP ()", f"{other} -j DROP ()"]
+    assert translated(bits("!="), {"drop": None})[4] == [
+        "-j DROP -m mark ! --mark 0x100/0xff00 -m mark ! --mark 0x200/0xff00 ()"
+    ]
+
+
 def test_an_element_that_matches_only_some_packets_is_unknown() -> None:
     element = {"elem": {"val": 22, "limit": {"rate": 5, "per": "second"}}}
     port = {"payload": {"protocol": "tcp", "field": "dport"}}
