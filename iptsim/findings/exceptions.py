@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from iptsim.addresses import Family, address_text
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import Constraint, Masked
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_CONTAINER
-from iptsim.findings.docker_user import CHAIN
-from iptsim.findings.examples import header
+from iptsim.findings.examples import header, is_for_replies
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
@@ -23,6 +23,7 @@ from iptsim.passages import shell
 
 #: At most this many rules that differ only in their exceptions are tried.
 _TRIED = 20
+_INTERFACES = ("in_interface", "out_interface")
 
 
 class _Exception(NamedTuple):
@@ -30,9 +31,9 @@ class _Exception(NamedTuple):
 
     Attributes:
         rule: the rule.
-        field: "src" or "dport".
+        field: "src", "dport", "in_interface" or "out_interface".
         words: the condition on the excepted ones: `-s 192.0.2.1/32`.
-        value: one of the excepted values.
+        value: one of the excepted values; 0 for an interface.
     """
 
     rule: Rule
@@ -72,21 +73,40 @@ def _exception(rule: Rule) -> _Exception | None:
     negated = [one for match in (rule.parameters, *rule.matches) for one in match.predicates() if one.negated]
     if len(negated) != 1 or not isinstance(constraint := negated[0].constraint, Constraint):
         return None
-    field, allowed = constraint.field.key, constraint.allowed
+    field, allowed, words = constraint.field.key, constraint.allowed, negated[0].text.removeprefix("! ")
+    if field in _INTERFACES and not words.endswith("+"):
+        return _Exception(rule, field, words, 0)
     if field not in ("src", "dport") or not isinstance(allowed, tuple | Masked):
         return None
     value = allowed.value if isinstance(allowed, Masked) else allowed[0][0]
-    return _Exception(rule, field, negated[0].text.removeprefix("! "), value)
+    return _Exception(rule, field, words, value)
 
 
 def _contradicting(scene: Scene, family: Family, group: list[_Exception]) -> Finding | None:
     """Return the finding if two rules block what the other one excepts."""
     first = group[0]
     for other in group[1:_TRIED]:
+        if first.field in _INTERFACES:
+            if first.words != other.words and not _spared(scene, family, first, other):
+                return _finding(scene, family, (first, other), None)
+            continue
         shown = _blocked(scene, family, first, other.rule)
         if shown is not None and _blocked(scene, family, other, first.rule) is not None:
             return _finding(scene, family, (first, other), shown)
     return None
+
+
+def _spared(scene: Scene, family: Family, first: _Exception, other: _Exception) -> bool:
+    """Return whether a rule before the second one may accept what leaves or comes by an excepted interface."""
+    names = {getattr(one.rule.parameters, first.field) for one in (first, other)}
+    for rule in scene.rules(family, "filter", first.rule.chain):
+        if rule is other.rule:
+            return False
+        name = getattr(rule.parameters, first.field)
+        is_for_others = name is not None and name not in names and first.field not in rule.parameters.negated
+        if rule.target_name not in (*BLOCKING, "LOG") and not is_for_replies(rule) and not is_for_others:
+            return True
+    return True
 
 
 def _blocked(scene: Scene, family: Family, one: _Exception, by: Rule) -> Explanation | None:
@@ -106,10 +126,12 @@ def _blocked(scene: Scene, family: Family, one: _Exception, by: Rule) -> Explana
     return shown if shown is not None and shown.verdict in BLOCKING and uses(shown, by) else None
 
 
-def _finding(scene: Scene, family: Family, pair: tuple[_Exception, ...], shown: Explanation) -> Finding:
+def _finding(
+    scene: Scene, family: Family, pair: tuple[_Exception, ...], shown: Explanation | None
+) -> Finding:
     first, other = pair
     chain = first.rule.chain
-    target = "RETURN" if chain == CHAIN else "ACCEPT"
+    target = "ACCEPT" if chain in BUILTIN_CHAINS["filter"] else "RETURN"
     add = f"{tool_of(family)} -I {chain} {first.rule.position}"
     commands = tuple(f"{add} {one.conditions}-j {target}" for one in pair)
     return Finding(
@@ -131,5 +153,5 @@ def _finding(scene: Scene, family: Family, pair: tuple[_Exception, ...], shown: 
         message("Accept the exceptions before the rules that block: {commands}", commands=shell(*commands)),
         shown,
         family,
-        first_that_mends(scene, family, [commands], shown),
+        first_that_mends(scene, family, [commands], shown) if shown is not None else (),
     )

@@ -114,7 +114,9 @@ def _only_way_out(scene: Scene, family: Family, deciding: Rule | None) -> str:
     """Return the tunnel by which the rules let the host's packets leave, if they block all others; "" for none."""
     if deciding is not None and "out_interface" in deciding.parameters.negated:
         name = deciding.parameters.out_interface or ""
-        return name if TUNNEL.fullmatch(name) else ""
+        others = (rule.parameters for rule in scene.rules(family, "filter", deciding.chain))
+        excepted = {one.out_interface for one in others if "out_interface" in one.negated}
+        return name if TUNNEL.fullmatch(name) and len(excepted) == 1 else ""
     for rule in scene.rules(family, "filter", "OUTPUT"):
         name = rule.parameters.out_interface or ""
         if rule.target_name == "ACCEPT" and not rule.parameters.negated and TUNNEL.fullmatch(name):

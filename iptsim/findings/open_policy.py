@@ -12,11 +12,12 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import arriving, header
-from iptsim.findings.finding import SHOWN, Finding, of_policy, of_rule
+from iptsim.findings.finding import SHOWN, Finding, of_policy, of_rule, takes_port
 from iptsim.findings.remedy import accept_replies, outcome
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.findings.ssh import USUAL, name_port, ssh_ports
+from iptsim.host.pasted import Complaint
 from iptsim.languages import Message, message
 from iptsim.passages import shell
 
@@ -37,7 +38,8 @@ def blocks_nothing(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, a chain INPUT that accepts some ports, and all others by its policy."""
     for family, chain in _open_inputs(scene):
         opening = [rule for rule in chain.rules if _opens_port(rule) and is_chosen(rule, scene)]
-        if len(opening) < _RULES or not all(map(_is_harmless, chain.rules)):
+        unheard = _complained_of(scene.pasted.complaint, opening)
+        if (len(opening) < _RULES and unheard is None) or not all(map(_is_harmless, chain.rules)):
             continue
         shown = scene.ask("internet", "host", family, proto="tcp", dport=SOME_PORT)
         if shown is None or shown.verdict != "ACCEPT":
@@ -50,10 +52,26 @@ def blocks_nothing(scene: Scene) -> Iterator[Finding]:
                 "What no rule matches meets the policy ACCEPT. So rules that accept single ports change nothing, and a"
                 " port that does not answer is not blocked by this chain."
             ),
-            _remedy(scene, family, chain.rules),
+            _listening(unheard) if unheard is not None else _remedy(scene, family, chain.rules),
             shown,
             family,
         )
+
+
+def _complained_of(complaint: Complaint, opening: Sequence[Rule]) -> int | None:
+    """Return a port that a rule opens, but that does not answer, as a text says; None without such a complaint."""
+    ports = sorted(complaint.ports) if complaint.fails and not complaint.allowed else []
+    return next((port for port in ports if any(takes_port(rule, port) for rule in opening)), None)
+
+
+def _listening(port: int) -> Message:
+    """Return where else to look for what keeps a port closed."""
+    return message(
+        "See whether a program listens on port {port}, and on which address: {command}. If it does, look for what"
+        " blocks the port on the way to this host: a firewall of the provider, a router.",
+        port=port,
+        command=shell(f"ss -lntup 'sport = :{port}'"),
+    )
 
 
 def for_anybody(scene: Scene) -> Iterator[Finding]:

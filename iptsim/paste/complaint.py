@@ -31,6 +31,9 @@ FAILS = re.compile(
     r"|\b(?:problems?|trouble|issues?) (?:with |in |when |while )?(?:connect|access|reach|getting|routing|forward)\w*"
     r"|\b(?:works?|working|fine|ok|reach\w*|ping|connect\w*)\b(?:[^.!?]|\.\d){0,60}?\bbut not\b"
     r"|\blost (?:the |all |their |its |my )?(?:internet|network|connect\w+|access)\b"
+    r"|\bports? \d[\d/, ]{0,20}(?:and \d+ )?(?:is|are|seems?|appears?|remains?|stays?|shows?)(?: \w+){0,3}?"
+    r" (?:closed|blocked|filtered)\b"
+    r"|\b(?:something|anything|what(?:ever)?)(?:'s| is| keeps| may be| could be| might be) blocking\b"
     r"|\block(?:ed|s) (?:me|myself) out\b|\bblocks? (?:me|my|all|everything)\b|100% packet loss"
     r"|連不|無法|不能|不通|失敗|逾時|连不|无法|失败|超时",
     re.IGNORECASE,
@@ -109,7 +112,10 @@ _BETWEEN = re.compile(
     r"|\bbetween (?:[\w']+ ){0,3}?(?:containers|pods)\b|容器(?:之間|彼此|互相|间)",
     re.IGNORECASE,
 )
-_PORTS = re.compile(r"\bports? (\d{1,5})\b|[\w.]:(\d{1,5})\b", re.IGNORECASE)
+_PORTS = re.compile(
+    r"\bport (\d{1,5}(?:[,/]\d{1,5})*)\b|\bports (\d{1,5}(?:(?:, ?|/|,? (?:and|or) )\d{1,5})*)\b|[\w.]:(\d{1,5})\b",
+    re.IGNORECASE,
+)
 #: Characters of a line that are searched.
 _LONGEST = 1000
 
@@ -138,7 +144,11 @@ def complaint(texts: Mapping[str, Sequence[Line]], said: Iterable[Lines], *, fai
         forwarded=_FORWARDED.search(words) is not None,
         senders=frozenset({*senders, "containers"} if between else senders),
         between=between,
-        ports=frozenset(int(one) for pair in _PORTS.findall(words) for one in pair if one),
+        ports=frozenset(
+            int(one)
+            for found in _PORTS.finditer(words)
+            for one in re.findall(r"\d+", found[found.lastindex or 0])
+        ),
     )
 
 

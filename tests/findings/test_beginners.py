@@ -81,6 +81,26 @@ def test_input_that_blocks_nothing(policy: str, more: str, expected: bool, tmp_p
 
 
 @pytest.mark.parametrize(
+    ("said", "port"),
+    [
+        ("nmap says that port 8443 is closed", 8443),
+        ("The ports 80 and 8443 can't be reached.", 8443),
+        ("Something is blocking port 20,8443.", 8443),
+        ("I set up port 8443.", None),
+        ("Port 8000 is closed.", None),
+        ("Anybody can reach port 8443, and I'm unable to block it.", None),
+    ],
+)
+def test_a_port_that_no_rule_keeps_closed(said: str, port: int | None, tmp_path: Path) -> None:
+    policies = "".join(f"-P {chain} ACCEPT\n" for chain in ("INPUT", "FORWARD", "OUTPUT"))
+    rule = "-A INPUT -p tcp -m tcp --dport 8443 -j ACCEPT\n"
+    found = lint(tmp_path, f"{said}\n\n$ iptables -S\n{policies}{rule}\n$ uptime\n")
+    assert ("input-blocks-nothing" in found) is (port is not None)
+    if port is not None:
+        assert f"ss -lntup 'sport = :{port}'" in str(found["input-blocks-nothing"].remedy)
+
+
+@pytest.mark.parametrize(
     ("ssh", "commands"),
     [
         ("", "iptables -I INPUT -p tcp --dport 22 -j ACCEPT; iptables -P INPUT DROP"),

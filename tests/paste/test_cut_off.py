@@ -344,3 +344,10 @@ def test_a_status_of_ufw_that_breaks_off(end: str) -> None:
 def test_a_command_of_ufw_without_a_rule(command: str) -> None:
     """Ufw rejects it: `ERROR: not enough args`."""
     assert verdict(f"# {command}\n# ufw allow 22\n") == "DROP"
+
+
+def test_names_of_columns_that_break_off() -> None:
+    text = "Chain FORWARD (policy ACCEPT)\ntarget     prot opt s\n\nNothing is forwarded.\n"
+    pasted = host_of_source(Source("paste", {}, text.encode())).pasted
+    assert pasted is not None
+    assert [one["lines"] for one in pasted.as_json()["segments"]] == [[1, 1]]

@@ -63,7 +63,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         return None
     reader = _Reader(lines, at, command)
     reader.read()
-    return reader.segment()
+    return reader.segment() if reader.at > at else None  # else names of columns that break off
 
 
 def is_listing(command: Command) -> bool:
