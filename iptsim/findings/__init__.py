@@ -267,6 +267,7 @@ ANALYSES: tuple[Analysis, ...] = (
     docker_networks.writing_no_rules,
     source_ports.trusted,
     source_ports.blocked,
+    source_ports.accepted,
     masquerades.masked,
     closed.closed,
     closed.closed_by_chain,

@@ -14,7 +14,7 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import second_address
 from iptsim.findings.examples import header, is_for_replies
-from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
+from iptsim.findings.finding import SHOWN, Finding, blocked_at, of_rule, takes_port, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.rule_owners import rulesets_of
@@ -107,6 +107,51 @@ def _blocks(scene: Scene, family: Family, hook: str, rules: list[Rule]) -> Findi
         ),
         shown if shown is not None and shown.verdict == "ACCEPT" else None,
         family,
+    )
+
+
+def accepted(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text about what fails, rules that accept only packets from a port to which the host connects.
+
+    Not those that let the replies of a service pass: a rule of INPUT is for its port.
+    """
+    for family in scene.families if scene.is_pasted and scene.pasted.complaint.fails else ():
+        served = [one for one in scene.rules_below(family, "filter", "INPUT") if one.conditions_on("dport")]
+        found: list[tuple[Rule, Explanation]] = []
+        for rule in scene.rules(family, "filter", "OUTPUT"):
+            port = _source_port(rule)
+            if port is None or not 0 < port < _SERVICES or any(takes_port(one, port) for one in served):
+                continue
+            proto = protocol_name(rule.parameters.protocol or TCP)
+            shown = scene.ask("host", "internet", family, proto=proto, dport=port)
+            if shown is not None and blocked_at(shown, "OUTPUT") is not None:
+                found.append((rule, shown))
+        if found:
+            yield _accepts(family, found)
+
+
+def _accepts(family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:
+    rule, shown = found[0]
+    port = header(rule)["sport"]
+    words = re.sub(r"--(sport|source-port)\b", "--dport", rule.specification)
+    command = f"{tool_of(family)} -I OUTPUT {rule.position} {words}"
+    return Finding(
+        "source-port-accepted",
+        message(
+            "OUTPUT rule {position} accepts packets from port {port}, not connections to it.",
+            position=rule.position,
+            port=port,
+        ),
+        tuple(of_rule(one) for one, _ in found[:SHOWN]),
+        message(
+            "It lets the replies of a service of this host pass. What the host sends to port {port} of others comes"
+            " from a high port, and OUTPUT blocks it.",
+            port=port,
+        ),
+        message("To let the host connect to port {port}: {command}", port=port, command=shell(command)),
+        shown,
+        family,
+        (command,),
     )
 
 

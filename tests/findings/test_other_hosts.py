@@ -148,6 +148,31 @@ def test_a_rule_that_blocks_by_source_port(tmp_path: Path) -> None:
     assert "source-port-blocked" not in lint(tmp_path, rule.format(flag="--dport"))
 
 
+@pytest.mark.parametrize(
+    ("said", "served", "flag", "expected"),
+    [
+        ("Updates fail.", 22, "--sport", True),
+        ("Updates fail.", 22, "--dport", False),
+        ("Updates fail.", 443, "--sport", False),  # for the replies of the web server
+        ("Updates come at night.", 22, "--sport", False),
+        ("Updates fail.", 22, "-m state --state ESTABLISHED --sport", False),
+    ],
+)
+def test_a_rule_that_accepts_by_source_port(
+    said: str, served: int, flag: str, expected: bool, tmp_path: Path
+) -> None:
+    """What the host sends to port 443 has it as the destination port; so iptables(8) reads --sport."""
+    policies = "".join(f"-P {chain} DROP\n" for chain in ("INPUT", "FORWARD", "OUTPUT"))
+    rules = (
+        f"-A INPUT -p tcp -m tcp --dport {served} -j ACCEPT\n-A INPUT -m state --state ESTABLISHED -j ACCEPT\n"
+        f"-A OUTPUT -p tcp {flag} 443 -j ACCEPT\n"
+    )
+    found = lint(tmp_path, f"{said}\n\n$ iptables -S\n{policies}{rules}")
+    assert ("source-port-accepted" in found) is expected
+    if expected:
+        assert str(found["source-port-accepted"].remedy).endswith("-p tcp -m tcp --dport 443 -j ACCEPT")
+
+
 ZONES = (
     "public (active)\n  target: default\n  interfaces: ens3\n  services: ssh\n  masquerade: {masquerade}\n\n"
     "vpn (active)\n  target: {target}\n  interfaces: wg0\n  services:\n  masquerade: no\n"

@@ -36,6 +36,12 @@ KINDS: dict[str, Kind] = {
     "source-port-blocked": low(
         message("In a pasted text: a rule blocks packets from the port of a service, not connections to it.")
     ),
+    "source-port-accepted": low(
+        message(
+            "In a pasted text: a rule of OUTPUT accepts packets from the port of a service, not connections to it."
+        ),
+        sender="host",
+    ),
     "stale-rule": low(message("A Docker rule is for an address that no container has.")),
     "not-published-ipv6": low(
         message("A port is published for IPv4 only, although the host has an IPv6 address.")
