@@ -49,10 +49,16 @@ def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
     consulted = yes.consulted | no.consulted
     if alike(yes, no) and _same_delivery(yes, no):
         hinges = [*yes.hinges, *(hinge for hinge in no.hinges if hinge not in yes.hinges)]
+        if bool(yes.branches) is bool(no.branches):
+            branches = _merge_branches(yes.branches, no.branches)
+        elif no.branches:
+            branches = _with_way(_ways(yes, decision, True)[0], no.branches)
+        else:
+            branches = _with_way(_ways(no, decision, False)[0], yes.branches)
         return Trace(
             yes.verdict,
             legs,
-            branches=_merge_branches(yes.branches, no.branches),
+            branches=branches,
             decisions=yes.decisions[:depth],
             hinges=hinges,
             consulted=consulted,
@@ -104,6 +110,15 @@ def _merge_branches(yes: list[Trace], no: list[Trace]) -> list[Trace]:
         replace(left, legs=[_merge_legs(*pair) for pair in zip(left.legs, right.legs, strict=True)])
         for left, right in zip(yes, no, strict=True)
     ]
+
+
+def _with_way(way: Trace, ways: list[Trace]) -> list[Trace]:
+    """Merge a branch with the one of some others that ends like it; add it if none does."""
+    for place, one in enumerate(ways):
+        if alike(one, way) and _same_delivery(one, way):
+            legs = [_merge_legs(*pair) for pair in zip(one.legs, way.legs, strict=True)]
+            return [*ways[:place], replace(one, legs=legs), *ways[place + 1 :]]
+    return [*ways, way]
 
 
 def _ways(trace: Trace, decision: Decision, value: bool) -> list[Trace]:
