@@ -145,8 +145,8 @@ table inet filter {{
         ("tcp flags ! syn,rst drop\n    ip ttl > 5 tcp dport 22 accept", ["ACCEPT", "DROP"]),
         ("dup to 192.0.2.9\n    meta skuid \"clash\" return\n    tcp dport 22 accept", ["DEPENDS", "DROP"]),
         ("ip protocol tcp ip ttl 0-255 tcp dport 22 accept", ["ACCEPT", "DROP"]),
+        ("meta mark & 0x3 { 1, 3 } accept", ["DROP", "DROP"]),
         # what is not known stays so
-        ("meta mark & 0x3 { 1, 3 } accept", ["DEPENDS", "DEPENDS"]),
         ("meta cpu < 5 accept", ["DEPENDS", "DEPENDS"]),
         ("meta mark < 5 accept", ["ACCEPT", "ACCEPT"]),
         ("meta mark 0x00000001-0x00000005 accept", ["DROP", "DROP"]),

@@ -113,8 +113,10 @@ def test_a_prefix_with_more_bits_is_a_mask_in_a_listing() -> None:
         ("tcp dport vmap { 22 : accept, * : drop }", "forward",
          ["-p tcp -m multiport --dports 22 -j ACCEPT", "-p tcp -j DROP"],
          ["-p tcp -m multiport --dports 22 -j ACCEPT", "-p tcp -j DROP"]),
-        # a packet would be looked up again
-        ("tcp dport vmap { 22 : jump sub, * : drop }", "forward", None, None),
+        # a packet that comes back from the chain is not looked up again
+        ("tcp dport vmap { 22 : jump sub, * : drop }", "forward",
+         ["-p tcp -m multiport --dports 22 -j sub", "-p tcp -m multiport ! --dports 22 -j DROP"],
+         ["-p tcp -m multiport --dports 22 -j sub", "-p tcp -m multiport ! --dports 22 -j DROP"]),
         # of several marks, the last one remains
         ("meta mark set ip saddr map @m", "forward",
          ["-j MARK --set-xmark 0x2/0xffffffff", "-s 10.0.0.1 -j MARK --set-xmark 0x1/0xffffffff"], []),

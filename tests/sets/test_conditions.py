@@ -23,7 +23,10 @@ from tests.sets.test_chains import values_of
 def header(context: Context) -> dict[str, Any]:
     """The header of a context, as sets have it."""
     packet = context.packet
-    return values_of(context) | {
+    values = values_of(context)
+    if "icmp_code" in values:  # sets have both in one field
+        values["icmp_type"] = (values["icmp_type"] or 0) << 8 | (values.pop("icmp_code") or 0)
+    return values | {
         "src_mac": packet.src_mac or "",
         "pkttype": packet.pkttype,
         "tos": packet.tos,
