@@ -214,7 +214,7 @@ def _logger(fields: dict[str, Any], pasted: Pasted) -> Text:
     program = logged_by(logged.prefix, [name for key in ("IN", "OUT") if (name := pairs.get(key))])
     flags = [name for name in _FLAGS if name in logged.flags]
     if not flags or "SYN" in flags:
-        allowing = allowed_by(pairs, logged.prefix)
+        allowing, search = allowed_by(pairs, logged.prefix), logged.answers_search
         return message_sentences(
             program or "",
             message(
@@ -225,13 +225,11 @@ def _logger(fields: dict[str, Any], pasted: Pasted) -> Text:
             else message(
                 "It answers a search by multicast ({protocol}), from another address than the one that was asked, so it"
                 " is no reply for conntrack: such lines are harmless, unless this host is to find devices.",
-                protocol=logged.answers_search,
+                protocol=search,
             )
-            if logged.answers_search
+            if search
             else "",
-            message("To allow it: {command}.", command=shell(allowing))
-            if allowing and not logged.answers_search
-            else "",
+            message("To allow it: {command}.", command=shell(allowing)) if allowing and not search else "",
         )
     return message_sentences(
         program or "",

@@ -167,14 +167,13 @@ def refused_settings(scene: Scene) -> Iterator[Finding]:
     daemon = scene.host.daemon
     if daemon is None or daemon.refusal is None:
         return
-    given = [name for name in ("icc", "iptables", "ipv6", "ip6tables") if getattr(daemon, name) is not None]
-    given = ["bridge", "bip", "bip6"] if daemon.icc is not False else given
+    options = ("icc", "iptables", "ipv6", "ip6tables") if daemon.icc is False else ("bridge", "bip", "bip6")
     yield Finding(
         "dockerd-refuses-settings",
         daemon.refusal,
         tuple(
             Evidence(daemon.sources.get(name, "dockerd"), f"{name.replace('_', '-')}={_as_option(value)}")
-            for name in given
+            for name in options
             if (value := getattr(daemon, name)) is not None
         ),
         message(

@@ -18,7 +18,7 @@ from iptsim.findings.failed_commands import LINES_SHOWN
 from iptsim.findings.finding import Evidence, Finding, of_line, of_policy, of_rule
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
-from iptsim.languages import message, message_sentences
+from iptsim.languages import Message, message, message_sentences
 from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.passages import RESTART_DOCKER
 from iptsim.paste.docker_interfaces import link_pairs
@@ -36,8 +36,8 @@ def flushed(scene: Scene) -> Iterator[Finding]:
     """Find Docker's chains, jumps and MASQUERADE rules that are missing although its containers run."""
     for family in scene.families:
         if scene.has_only_commands or not _expects_rules(scene, family):
-            if _has_none(scene, family):
-                yield _without_any(scene, family)
+            if family == 4:
+                yield from _without_any(scene)
             continue
         missing = list(_missing(scene, family))
         if not missing:
@@ -69,14 +69,59 @@ def flushed(scene: Scene) -> Iterator[Finding]:
         )
 
 
-def _has_none(scene: Scene, family: Family) -> bool:
-    """Return whether a pasted text shows that Docker runs, and a FORWARD without any of its rules."""
-    pasted, daemon = scene.pasted, scene.host.daemon
-    if family == 6 or not any(one.form.startswith("docker ") for one in pasted.segments):
-        return False
+def _without_any(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text that shows that Docker runs, FORWARD or table nat without any of its rules."""
+    daemon = scene.host.daemon
+    if not any(one.form.startswith("docker ") for one in scene.pasted.segments):
+        return
     if daemon is not None and (daemon.iptables is False or daemon.firewall_backend == "nftables"):
-        return False
-    return _forward_has_none(scene, family) or _nat_has_none(scene)
+        return
+    if _forward_has_none(scene, 4):
+        forward = scene.table(4, "filter").chains["FORWARD"]
+        blocking = [rule for rule in forward.rules if rule.target_name in BLOCKING]
+        yield _none_left(
+            message(
+                "FORWARD has no rule of Docker, although Docker runs: the tables were flushed or overwritten since."
+            ),
+            (
+                Evidence("filter FORWARD", message("no rule of Docker")),
+                of_rule(blocking[-1]) if blocking else of_policy(forward),
+            ),
+            message(
+                "Without them, the other rules and the policy of FORWARD decide about packets of containers and to"
+                " published ports."
+            ),
+        )
+    elif _nat_has_none(scene):
+        yield _none_left(
+            message(
+                "Table nat has no rule of Docker, although containers publish ports: the table was flushed or"
+                " overwritten since."
+            ),
+            (Evidence("nat PREROUTING", message("no rule of Docker")),),
+            message(
+                "Without them, nothing forwards published ports to containers, and nothing masquerades what containers"
+                " send."
+            ),
+        )
+
+
+def _none_left(title: Message, evidence: tuple[Evidence, ...], effect: Message) -> Finding:
+    return Finding(
+        "docker-rules-flushed",
+        title,
+        evidence,
+        message_sentences(
+            effect,
+            message(
+                "dockerd does not notice until it starts again. A reload of firewalld, or a script with iptables -F or"
+                " iptables-restore, removes them. With iptables=false, or in rootless mode, Docker writes none."
+            ),
+        ),
+        _WRITE_AGAIN,
+        None,
+        4,
+    )
 
 
 def _forward_has_none(scene: Scene, family: Family) -> bool:
@@ -114,45 +159,6 @@ def _lists(scene: Scene, table: str) -> bool:
     """Return whether a source lists a table: commands alone do not show what else there is."""
     forms = (one.form for one in scene.pasted.segments if _LISTING.match(one.form))
     return not scene.is_pasted or any(re.search(rf"\b{table}\b", form) for form in forms)
-
-
-def _without_any(scene: Scene, family: Family) -> Finding:
-    if not _forward_has_none(scene, family):
-        return Finding(
-            "docker-rules-flushed",
-            message(
-                "Table nat has no rule of Docker, although containers publish ports: the table was flushed or"
-                " overwritten since."
-            ),
-            (Evidence("nat PREROUTING", message("no rule of Docker")),),
-            message(
-                "Without them, nothing forwards published ports to containers, and nothing masquerades what containers"
-                " send. dockerd does not notice until it starts again. A reload of firewalld, or a script with"
-                " iptables -F or iptables-restore, removes them. With iptables=false, or without root, Docker writes"
-                " none."
-            ),
-            _WRITE_AGAIN,
-            None,
-            family,
-        )
-    forward = scene.table(family, "filter").chains["FORWARD"]
-    blocking = [rule for rule in forward.rules if rule.target_name in BLOCKING]
-    evidence = of_rule(blocking[-1]) if blocking else of_policy(forward)
-    return Finding(
-        "docker-rules-flushed",
-        message(
-            "FORWARD has no rule of Docker, although Docker runs: the tables were flushed or overwritten since."
-        ),
-        (Evidence("filter FORWARD", message("no rule of Docker")), evidence),
-        message(
-            "Without them, the other rules and the policy of FORWARD decide about packets of containers and to"
-            " published ports. dockerd does not notice until it starts again. A reload of firewalld, or a script with"
-            " iptables -F or iptables-restore, removes them. With iptables=false, Docker writes none."
-        ),
-        _WRITE_AGAIN,
-        None,
-        family,
-    )
 
 
 def reloaded(scene: Scene) -> Iterator[Finding]:

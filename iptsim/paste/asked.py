@@ -99,6 +99,9 @@ def telling_first(
     by_fields = {_key(line.fields): line for line in reversed(logged) if line.visit is None}
     shown = [by_fields.get(_key(one)) for one in asked]
     found = [line for line in shown if line is not None]
+    if not found:
+        yield from asked
+        return
     ports = Counter(map(_port, found))
     numbers = {line.line for line in logged}
     told = {word for line in lines if line.number not in numbers for word in _NUMBER.findall(line.text)}

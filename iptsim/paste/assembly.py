@@ -258,22 +258,19 @@ def _rules(reading: Reading) -> list[Rules]:
 def _without_superseded(reading: Reading) -> list[Rules]:
     """Return the rules of texts, without those of `ufw status` if iptables printed what it led to.
 
-    That are rules in filter, or those of a program that has others there, as its own chains show.
+    It did if it printed rules of table filter, or own chains of a program, which has rules in filter, too.
     """
     rules = reading.of(Rules)
-    of_ufw = [
-        piece for segment in reading.segments if segment.title == "ufw status" for piece in segment.pieces
-    ]
-    printed = [
-        piece
-        for piece in rules
-        if not (piece.commands or piece.family == 6 or any(piece is one for one in of_ufw))
-    ]
-    if any(
-        piece.table == "filter" or piece.shown_chains - {*BUILTIN_CHAINS[piece.table]} for piece in printed
-    ):
-        rules = [piece for piece in rules if not any(piece is one for one in of_ufw)]
-    return rules
+    of_ufw = {
+        id(piece) for segment in reading.segments if segment.title == "ufw status" for piece in segment.pieces
+    }
+    others = [piece for piece in rules if id(piece) not in of_ufw]
+    is_printed = any(
+        piece.table == "filter" or piece.shown_chains - {*BUILTIN_CHAINS[piece.table]}
+        for piece in others
+        if not piece.commands and piece.family != 6
+    )
+    return others if is_printed else rules
 
 
 def _runs(reading: Reading) -> list[Settings]:

@@ -349,7 +349,9 @@ class Machines:
         rules = [one for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]
         machines = {name for one in rules if (name := _machine_of(lines, one.first)) is not None}
         shown = [one for one in segments if all(isinstance(piece, Facts) for piece in one.pieces)]
-        titles = [_title_over(lines, one.first, _covered([*shown, *rules])) for one in rules]
+        of_facts = _covered(shown)
+        covered = of_facts | _covered(rules)
+        titles = [_title_over(lines, one.first, covered) for one in rules]
         found = []
         for one in segments:
             if any(isinstance(piece, Sockets) for piece in one.pieces):
@@ -364,7 +366,7 @@ class Machines:
                 if machine is not None and self._prompted:
                     is_other = machine not in self._prompted
                 else:
-                    title = _title_over(lines, one.first, _covered(shown))
+                    title = _title_over(lines, one.first, of_facts)
                     is_other = bool(rules) and title is not None and all(_differ(title, of) for of in titles)
                 if is_other:
                     found.append(one)
@@ -428,16 +430,19 @@ def _two_machines(table: str, one: tuple[str, Lines], other: tuple[str, Lines]) 
 
 def _prompted(lines: list[Line], at: int) -> str | None:
     """Return the machine whose name is in the prompt of a line; None if none is, or one that any machine may have."""
-    prompt = prompt_of(lines[at].text)
-    machine = prompt.partition("@")[2].partition(".")[0].lower() if prompt is not None else ""
+    machine = _in_prompt(prompt_of(lines[at].text) or "")
     return machine if machine not in ("", "localhost") else None
+
+
+def _in_prompt(prompt: str) -> str:
+    return prompt.partition("@")[2].partition(".")[0].lower()
 
 
 def _machine_of(lines: list[Line], at: int) -> str | None:
     """Return the machine whose name is in the prompt of a line, or in the heading before it; None if none is named."""
-    prompt = prompt_of(lines[at].text)
-    if prompt is not None and "@" in prompt:
-        return prompt.partition("@")[2].partition(".")[0].lower()
+    prompt = prompt_of(lines[at].text) or ""
+    if "@" in prompt:
+        return _in_prompt(prompt)
     found = _HEADING.fullmatch(_text_above(lines, at))
     return found[1].lower() if found else None
 

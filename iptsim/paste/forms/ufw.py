@@ -251,11 +251,12 @@ class _Reader:
         items: list[Item] = []
         policies = {**self._shown_elsewhere(rows), **policies}
         allowing = [at for row, at in rows if row["way"] == "OUT" and row["action"] in ("ALLOW", "LIMIT")]
-        told = self._told()
+        told = self._defaults(_TOLD)
+        first = rows[0][1] if rows else 0
         for way, hook in _HOOKS.items():
-            if unsure := way not in policies and (told.get(way, USUAL[way]) == "ACCEPT") != (
-                USUAL[way] == "ACCEPT"
-            ):
+            accepts = USUAL[way] == "ACCEPT"
+            unsure = way not in policies and (told.get(way, USUAL[way]) == "ACCEPT") is not accepts
+            if unsure:
                 policies[way] = "ACCEPT"
             items.append(_policy(way, {**USUAL, **policies}[way], line))
             items.append(ChainItem(f"ufw-user-{way}", None, None, line, 1))
@@ -264,10 +265,10 @@ class _Reader:
                 ACCEPT_REPLIES,
                 *(_INCOMING if way == "input" else ()),
             ]
-            items += [self._rule(hook, words, rows[0][1] if rows else 0) for words in before]
-            items.append(self._rule(hook, ("-j", f"ufw-user-{way}"), rows[0][1] if rows else 0))
+            before.append(("-j", f"ufw-user-{way}"))
+            items += [self._rule(hook, words, first) for words in before]
             if unsure or (way == "output" and way not in policies and allowing):
-                at = allowing[0] if allowing else rows[0][1] if rows else 0
+                at = allowing[0] if allowing else first
                 items.append(self._rule(hook, ("-j", "DROP"), at, (_UNSURE_OF[way],)))
         added, unread = self.of_rows(rows)
         return [*items, *added], unread
@@ -278,16 +279,13 @@ class _Reader:
         denies = any(row["way"] == "OUT" and row["action"] in ("DENY", "REJECT") for row, _ in rows)
         if not denies and any_matches(self.lines, _LOGGED_OUT):
             shown["output"] = "DROP"
-        if any_matches(self.lines, _SETTING):
-            found = filter(None, (_SETTING.match(line.text) for line in self.lines))
-            shown |= {one[1].lower(): one[2] for one in found}
-        return shown
+        return shown | self._defaults(_SETTING)
 
-    def _told(self) -> dict[str, str]:
-        """Return the defaults that sentences name."""
-        if not any_matches(self.lines, _TOLD):
+    def _defaults(self, pattern: re.Pattern[str]) -> dict[str, str]:
+        """Return the defaults that lines name as a pattern says."""
+        if not any_matches(self.lines, pattern):
             return {}
-        found = filter(None, (_TOLD.match(line.text) for line in self.lines))
+        found = filter(None, (pattern.match(line.text) for line in self.lines))
         return {one[1].lower(): one[2] for one in found}
 
     def of_rows(self, rows: Sequence[tuple[re.Match[str], int]]) -> tuple[list[Item], list[int]]:
