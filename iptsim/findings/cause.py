@@ -223,8 +223,8 @@ def _logger(fields: dict[str, Any], pasted: Pasted) -> Text:
             )
             if logged.is_for_all
             else message(
-                "It answers a search by multicast ({protocol}), from another address than the one that was asked, so it"
-                " is no reply for conntrack: such lines are harmless, unless this host is to find devices.",
+                "It answers a multicast search ({protocol}) from the device's own address, so conntrack does not"
+                " recognize it as a reply: such lines are harmless, unless this host is to find devices.",
                 protocol=search,
             )
             if search

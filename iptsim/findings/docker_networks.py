@@ -177,10 +177,10 @@ def refused_settings(scene: Scene) -> Iterator[Finding]:
             if (value := getattr(daemon, name)) is not None
         ),
         message(
-            "Without dockerd no container is started, and if it ran before the change, it keeps its old settings until"
-            " it is restarted. journalctl -u docker shows its error."
+            "Without dockerd, no container starts. If dockerd was running before the change, it keeps its old settings"
+            " until it is restarted. journalctl -u docker shows the error."
         ),
-        message("Remove iptables=false: icc=false and links need the rules that Docker writes.")
+        message("Remove iptables=false: icc=false and links need Docker's rules.")
         if daemon.icc is False and daemon.iptables is False
         else message("Remove one of the settings."),
         None,

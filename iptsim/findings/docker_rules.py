@@ -81,24 +81,24 @@ def _without_any(scene: Scene) -> Iterator[Finding]:
         blocking = [rule for rule in forward.rules if rule.target_name in BLOCKING]
         yield _none_left(
             message(
-                "FORWARD has no rule of Docker, although Docker runs: the tables were flushed or overwritten since."
+                "FORWARD has none of Docker's rules, although Docker runs: the tables were flushed or overwritten."
             ),
             (
-                Evidence("filter FORWARD", message("no rule of Docker")),
+                Evidence("filter FORWARD", message("none of Docker's rules")),
                 of_rule(blocking[-1]) if blocking else of_policy(forward),
             ),
             message(
-                "Without them, the other rules and the policy of FORWARD decide about packets of containers and to"
+                "Without them, the other rules and the policy of FORWARD decide about packets from containers and to"
                 " published ports."
             ),
         )
     elif _nat_has_none(scene):
         yield _none_left(
             message(
-                "Table nat has no rule of Docker, although containers publish ports: the table was flushed or"
-                " overwritten since."
+                "Table nat has none of Docker's rules, although containers publish ports: the table was flushed or"
+                " overwritten."
             ),
-            (Evidence("nat PREROUTING", message("no rule of Docker")),),
+            (Evidence("nat PREROUTING", message("none of Docker's rules")),),
             message(
                 "Without them, nothing forwards published ports to containers, and nothing masquerades what containers"
                 " send."

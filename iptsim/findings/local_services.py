@@ -312,14 +312,14 @@ def discarded(scene: Scene) -> Iterator[Finding]:
             scene,
             sharing,
             message(
-                "Docker does not publish the ports of {names}: it uses the network of {owner}.",
+                "Docker does not publish the ports of {names} in the network of {owner}.",
                 names=_names(sharing),
                 owner=owner,
             ),
             message(
                 "Containers that share a network have one address, and only the container that owns the network can"
-                " publish ports. Docker rejects the other one: conflicting options: port publishing and the container"
-                " type network mode."
+                ' publish ports. Docker rejects any other, with the error "conflicting options: port publishing and the'
+                ' container type network mode".'
             ),
             message(
                 "Publish the port on {owner} instead, and remove ports from {name}.",

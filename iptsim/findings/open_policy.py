@@ -67,8 +67,8 @@ def _complained_of(complaint: Complaint, opening: Sequence[Rule]) -> int | None:
 def _listening(port: int) -> Message:
     """Return where else to look for what keeps a port closed."""
     return message(
-        "See whether a program listens on port {port}, and on which address: {command}. If it does, look for what"
-        " blocks the port on the way to this host: a firewall of the provider, a router.",
+        "Check whether a program listens on port {port}, and on which address: {command}. If one does, something"
+        " before this host may block the port: the provider's firewall, or a router.",
         port=port,
         command=shell(f"ss -lntup 'sport = :{port}'"),
     )

@@ -144,8 +144,8 @@ def _accepts(family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:
         ),
         tuple(of_rule(one) for one, _ in found[:SHOWN]),
         message(
-            "It lets the replies of a service of this host pass. What the host sends to port {port} of others comes"
-            " from a high port, and OUTPUT blocks it.",
+            "The rule accepts replies of a service on this host. Connections from this host to port {port} of other"
+            " hosts come from a high port, so the rule does not match them, and OUTPUT blocks them.",
             port=port,
         ),
         message("To let the host connect to port {port}: {command}", port=port, command=shell(command)),

@@ -53,14 +53,14 @@ def closed(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "swarm-port-closed",
             message(
-                "INPUT accepts a port that the nodes of a swarm use, but blocks another one: {ports}.",
+                "INPUT accepts a port that the nodes of a swarm use, but blocks {ports}, which they need, too.",
                 ports=message_joined(", ", [f"{port}/{proto}" for proto, port in blocked]),
             ),
             (of_rule(rule), *([scene.of_step(family, step)] if step is not None else ())),
             message(
-                "Nodes join by tcp/2377; by tcp/7946 and udp/7946 they tell each other where containers are; udp/4789"
-                " (VXLAN) carries the packets of overlay networks and of published ports. Without these, nodes are"
-                " listed as ready, but containers on different nodes do not reach each other."
+                "Nodes join over tcp/2377. Over tcp/7946 and udp/7946, they tell each other where containers are."
+                " udp/4789 (VXLAN) carries the packets of overlay networks and of published ports. Without 7946 and"
+                " 4789, nodes are listed as ready, but containers on different nodes cannot reach each other."
             ),
             shell(*commands),
             shown,

@@ -47,14 +47,12 @@ def _finding(scene: Scene, family: Family, own: Chain, *, drops: bool) -> Findin
         (Evidence(place_of_chain(own), message("no rule of a chain that packets traverse jumps here")),),
         message_sentences(
             message(
-                "ufw's rules in the built-in chains are missing: something has flushed these chains, or replaced"
-                " their rules, after ufw had written them."
+                "ufw's rules in the built-in chains are missing: these chains were flushed or overwritten after ufw"
+                " wrote its rules."
             ),
-            message(
-                "The policy of INPUT is still DROP, which blocks what the rules that are left do not accept."
-            )
+            message("The policy of INPUT is still DROP, which blocks what the remaining rules do not accept.")
             if drops
-            else message("What the rules that are left do not block is accepted."),
+            else message("What the remaining rules do not block is accepted."),
         ),
         message("To write them again: {command}", command=shell("ufw reload")),
         scene.ask("internet", "host", family, proto="tcp", dport=22),

@@ -57,17 +57,17 @@ class DockerDaemon(Frozen):
         """
         if self.icc is False and self.iptables is False:
             return message(
-                "dockerd does not start with icc=false and iptables=false: icc=false needs rules of iptables."
+                "dockerd does not start with icc=false and iptables=false: icc=false needs iptables rules."
             )
         is_newer = self.engine is not None and self.engine.major >= 28
         if is_newer and self.icc is False and self.ipv6 and self.ip6tables is False:
             return message(
-                "dockerd does not start with icc=false, ipv6=true and ip6tables=false: icc=false needs rules of"
-                " ip6tables."
+                "dockerd does not start with icc=false, ipv6=true and ip6tables=false: icc=false needs ip6tables"
+                " rules."
             )
         if self.bridge and (self.bip or self.bip6):
             return message(
-                "dockerd does not start with bridge and {option}: a bridge of your own has its own address.",
+                "dockerd does not start with both bridge and {option}: a bridge of your own has its own address.",
                 option="bip" if self.bip else "bip6",
             )
         return None

@@ -205,8 +205,8 @@ def assume_one_vlan(kernel: Kernel, bridge: str) -> None:
     """Note that all ports of a bridge are taken to be in one VLAN, without tags, if the bridge separates VLANs."""
     if kernel.namespace.interfaces[bridge].filters_vlans:
         note = message(
-            "{bridge} separates VLANs (vlan_filtering), and the source does not show which of its ports is in which: "
-            "those that the packet passes are assumed to be in one, without tags.",
+            "{bridge} separates VLANs (vlan_filtering), and the source does not show the VLANs of its ports: those"
+            " that the packet passes are assumed to be in the same VLAN, without tags.",
             bridge=bridge,
         )
         kernel.notes.append(note)

@@ -391,9 +391,7 @@ def _described_host(
             )
         )
     if of_tailscale:
-        told = message(
-            "The listing was made without -v; the rules of Tailscale are assumed to be for tailscale0."
-        )
+        told = message("The listing was made without -v; Tailscale's rules are assumed to be for tailscale0.")
         host.assumptions.append(told)
     if made_up := [one for one in bridges if one not in shown and one != DEFAULT_BRIDGE]:
         host.assumptions.append(

@@ -243,7 +243,7 @@ services:
 """
     (tmp_path / "compose.yaml").write_text(text)
     (found,) = (one for one in iptsim.lint(tmp_path / "compose.yaml") if one.code == "ports-discarded")
-    assert "uses the network of" in str(found.title)
+    assert "in the network of" in str(found.title)
     assert [str(one.text) for one in found.evidence] == ["8080->8080/tcp"]
 
 

@@ -400,7 +400,7 @@ def test_the_answer_to_a_search_is_told_as_such(
     (tmp_path / "paste").write_text(line)
     main(["lint", str(tmp_path / "paste")])
     out = capsys.readouterr().out
-    assert ("answers a search by multicast (SSDP)" in out, "ufw allow" in out.split("multicast")[-1]) == (
+    assert ("answers a multicast search (SSDP)" in out, "ufw allow" in out.split("multicast")[-1]) == (
         told,
         not told,
     )

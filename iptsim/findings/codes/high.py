@@ -17,7 +17,7 @@ KINDS: dict[str, Kind] = {
         message("A database or administration service is open to every address of the internet."),
         explains="access",
     ),
-    "dockerd-refuses-settings": high(message("dockerd does not start with its settings.")),
+    "dockerd-refuses-settings": high(message("dockerd does not start with these settings.")),
     "docker-rules-flushed": high(
         message("Docker runs containers, but some of its rules, or the jumps to them, are missing.")
     ),

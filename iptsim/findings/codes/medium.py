@@ -35,8 +35,8 @@ KINDS: dict[str, Kind] = {
     ),
     "ports-discarded": medium(
         message(
-            "Settings publish a port of a container in the network of the host or of another container, or on macvlan:"
-            " Docker does not."
+            "Settings publish a port of a container that uses the host's or another container's network, or macvlan:"
+            " Docker does not publish it."
         )
     ),
     "docker-user-not-ipv6": medium(
