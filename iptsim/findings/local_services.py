@@ -305,9 +305,10 @@ def discarded(scene: Scene) -> Iterator[Finding]:
         for one in containers
         if one.endpoints and all(_driver(scene, name) in DRIVERS for name in one.endpoints)
     ]
-    sharing = [one for one in containers if one.network_mode.startswith("container:")]
-    if sharing:
-        owner = sharing[0].network_mode.partition(":")[2]
+    owned = [one for one in containers if one.network_mode.startswith("container:")]
+    for mode in dict.fromkeys(one.network_mode for one in owned):
+        owner = mode.partition(":")[2]
+        sharing = [one for one in owned if one.network_mode == mode]
         yield _discarded(
             scene,
             sharing,
@@ -322,9 +323,9 @@ def discarded(scene: Scene) -> Iterator[Finding]:
                 ' container type network mode".'
             ),
             message(
-                "Publish the port on {owner} instead, and remove ports from {name}.",
+                "Publish the ports on {owner} instead, and remove them from {names}.",
                 owner=owner,
-                name=sharing[0].name,
+                names=_names(sharing),
             ),
         )
     if in_host:

@@ -405,26 +405,17 @@ def _differ(title: _Title, other: _Title | None) -> bool:
 
 
 def _two_machines(table: str, one: tuple[str, Lines], other: tuple[str, Lines]) -> Message:
-    """Return the error that a table is listed on two machines, each given with the line of its listing."""
+    """Return the error that a table is listed on two machines, each given with the line of its listing, or its file."""
     (name, there), (machine, here) = one, other
-    if there.file == here.file:
-        return message(
-            "table {table} is listed on two machines: {one} (line {line}) and {other} (line {number});"
-            " leave out the one that the question is not about",
-            table=table,
-            one=name,
-            line=there.first,
-            other=machine,
-            number=here.first,
-        )
+    in_one_file = there.file == here.file
     return message(
-        "table {table} is listed on two machines: {one} ({file}) and {other} ({another}); leave out the one that the"
+        "table {table} is listed on two machines: {one} ({place}) and {other} ({another}); leave out the one that the"
         " question is not about",
         table=table,
         one=name,
-        file=there.file,
+        place=message("line {line}", line=there.first) if in_one_file else there.file,
         other=machine,
-        another=here.file,
+        another=message("line {line}", line=here.first) if in_one_file else here.file,
     )
 
 

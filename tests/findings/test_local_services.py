@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -240,11 +241,18 @@ services:
     image: client
     network_mode: service:vpn
     ports: ["8080:8080"]
+  db:
+    image: db
+  admin:
+    image: admin
+    network_mode: service:db
+    ports: ["8081:80"]
 """
     (tmp_path / "compose.yaml").write_text(text)
-    (found,) = (one for one in iptsim.lint(tmp_path / "compose.yaml") if one.code == "ports-discarded")
-    assert "in the network of" in str(found.title)
-    assert [str(one.text) for one in found.evidence] == ["8080->8080/tcp"]
+    found = [one for one in iptsim.lint(tmp_path / "compose.yaml") if one.code == "ports-discarded"]
+    for one, (name, owner) in zip(found, [("admin", "db"), ("client", "vpn")], strict=True):
+        assert re.search(rf"{name}\S* in the network of \S*{owner}", str(one.title))
+    assert [str(one.text) for each in found for one in each.evidence] == ["8081->80/tcp", "8080->8080/tcp"]
 
 
 @pytest.mark.parametrize(
