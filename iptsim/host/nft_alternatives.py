@@ -55,7 +55,14 @@ class Origin(NamedTuple):
     position: int
     comment: str
 
-    def rule(self, words: str, target: str, called: str, conditions: Conditions | None = None) -> NftRule:
+    def rule(
+        self,
+        words: str,
+        target: str,
+        called: str,
+        conditions: Conditions | None = None,
+        repeated: Sequence[str] = (),
+    ) -> NftRule:
         """Return an alternative of the rule, or one of its statements.
 
         Args:
@@ -63,6 +70,7 @@ class Origin(NamedTuple):
             target: its target.
             called: the chain that it calls; empty for none.
             conditions: those of the rule, for what is not in the options; None for none.
+            repeated: further options, which iptables would not allow once more.
         """
         comment = "" if COMMENT in words else self.comment
         made = NftRule(
@@ -72,7 +80,7 @@ class Origin(NamedTuple):
             return made
         return made._replace(
             hidden=" ".join(conditions.hidden),
-            also=tuple(conditions.also),
+            also=(*conditions.also, *repeated),
             proxy=conditions.proxy,
             unread=conditions.unread,
         )
@@ -102,8 +110,7 @@ def alternatives(
                 raise UntranslatableError
             if not changed.isdisjoint(" ".join((words, *repeated, *action.conditions.also)).split()):
                 return list(_apart(actions, origin))
-            rule = origin.rule(words, action.target, action.called, action.conditions)
-            made.append(rule._replace(also=(*rule.also, *repeated)))
+            made.append(origin.rule(words, action.target, action.called, action.conditions, repeated))
             changed |= called
         if len(made) > before:
             changed = changed.union(*(on for found, on in _CHANGES if found.match(action.target)))
@@ -132,9 +139,10 @@ def _apart(actions: Sequence[Action], origin: Origin) -> Iterator[NftRule]:
         raise UntranslatableError
     for number, parts in enumerate(ways, 1):
         part = f"{origin.chain} {origin.position}.{number}"
-        yield origin.rule(" ".join(filter(None, parts)), f"{'-g' if ends else '-j'} {part}", part, checked)
-        kept = " ".join(words for words in parts if CHANGEABLE.isdisjoint(words.split()))
-        before = (words for words in parts if not CHANGEABLE.isdisjoint(words.split()))
-        checks = (*before, *checked.also)
+        words, repeated = _once_each(parts)
+        yield origin.rule(words, f"{'-g' if ends else '-j'} {part}", part, checked, repeated)
+        kept, further = _once_each(one for one in parts if CHANGEABLE.isdisjoint(one.split()))
+        before = (one for one in parts if not CHANGEABLE.isdisjoint(one.split()))
+        checks = (*before, *further, *checked.also)
         for action in actions:
             yield origin.rule(kept, action.target, action.called)._replace(part=part, checked=checks)

@@ -437,6 +437,12 @@ def test_an_option_twice() -> None:
     assert translated(inside, on("saddr", "10.1.1.1", "!="), on("daddr", "10.1.1.1"), {"drop": None})[4] == [
         "-s 10.0.0.0/8 -d 10.1.1.1 -j DROP ! -s 10.1.1.1 ()"
     ]
+    marked = {"match": {"left": _MARK, "op": "==", "right": 1}}, {"mangle": {"key": _MARK, "value": 2}}
+    assert translated(inside, on("saddr", "10.1.1.1", "!="), *marked, {"accept": None})[4] == [
+        "-s 10.0.0.0/8 -m mark --mark 0x1 -g base 1.1 ! -s 10.1.1.1 ()",
+        "-s 10.0.0.0/8 -j MARK --set-xmark 0x2/0xffffffff ()",
+        "-s 10.0.0.0/8 -j ACCEPT ()",
+    ]
     some = on("saddr", {"set": ["10.1.1.1", "10.1.1.2"]})
     verdicts = mapped(inside["match"]["left"], ["10.1.1.1", {"drop": None}])
     assert translated(on("saddr", "10.2.2.2", "!="), some, verdicts)[4] == [
