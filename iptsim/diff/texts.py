@@ -10,8 +10,6 @@ from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel
-
 from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain, Ruleset, Table
@@ -100,9 +98,6 @@ def _facts(value: Any) -> Any:
         return {key: _facts(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_facts(one) for one in value]
-    if isinstance(value, BaseModel):
-        # its own comparison also compares what it has cached
-        return type(value), {name: _facts(one) for name, one in value}
     if is_dataclass(value) and type(value).__eq__ is object.__eq__:
         return {
             field.name: _facts(getattr(value, field.name))
