@@ -49,6 +49,14 @@ TCP_FLAGS: dict[str, int] = {
 }  # fmt: skip
 
 
+def tcp_flag_bits(names: str) -> int:
+    """Return the bits of TCP flags such as "SYN,ACK"; "NONE" has none."""
+    bits = 0
+    for name in names.split(","):
+        bits |= TCP_FLAGS.get(name.strip().upper(), 0)
+    return bits
+
+
 def protocol_name(number: int) -> str:
     """Return a protocol's name, or its number if it has none."""
     return PROTOCOL_NAMES.get(number, str(number))

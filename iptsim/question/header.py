@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from iptsim.addresses import Family
 from iptsim.packet import Packet, syn_options, usual_length
-from iptsim.protocols import ICMP, ICMPV6, MSS_OPTION, PORT_PROTOCOLS, TCP, TCP_FLAGS, is_icmp_query
+from iptsim.protocols import (
+    ICMP,
+    ICMPV6,
+    MSS_OPTION,
+    PORT_PROTOCOLS,
+    TCP,
+    TCP_FLAGS,
+    is_icmp_query,
+    tcp_flag_bits,
+)
 from iptsim.question.model import Question
 from iptsim.question.quoted import read_quoted
 
@@ -71,12 +80,7 @@ def _is_later(question: Question) -> bool:
 
 
 def _stated_flags(question: Question) -> int | None:
-    if question.tcp_flags is None:
-        return None
-    bits = 0
-    for name in question.tcp_flags.split(","):
-        bits |= TCP_FLAGS.get(name.strip().upper(), 0)
-    return bits
+    return None if question.tcp_flags is None else tcp_flag_bits(question.tcp_flags)
 
 
 def _stated_options(question: Question) -> dict[int, bytes] | None:

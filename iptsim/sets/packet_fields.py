@@ -10,7 +10,7 @@ from iptsim.addresses import parse_address
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.languages import message, text_of
-from iptsim.protocols import ICMP, ICMPV6, SYN, TCP, TCP_FLAGS
+from iptsim.protocols import ICMP, ICMPV6, SYN, TCP, tcp_flag_bits
 from iptsim.question import values
 from iptsim.question.derived import take_icmp_type
 from iptsim.sets.layout import Layout, Place
@@ -70,8 +70,7 @@ def _read(layout: Layout, place: Place, value: Any) -> str | int:
     if key in ("src", "dst") and isinstance(value, str):
         return _address(layout, value)
     if key == "tcp_flags" and isinstance(value, str) and not value.isdecimal():
-        names = values.tcp_flags(value).upper().split(",")
-        return sum({TCP_FLAGS.get(name.strip(), 0) for name in names})
+        return tcp_flag_bits(values.tcp_flags(value))
     if key == "src_mac":
         return values.mac(value).lower()
     if place.values:
