@@ -93,7 +93,9 @@ class Extension(Frozen):
     @classmethod
     def required(cls) -> frozenset[str]:
         """Return the fields without which it cannot be made."""
-        return frozenset(one.name for one in fields(cls) if one.default is MISSING)
+        return frozenset(
+            one.name for one in fields(cls) if one.default is MISSING and one.default_factory is MISSING
+        )
 
     @classmethod
     def gather(cls, given: Iterable[Given]) -> dict[str, Any]:

@@ -203,17 +203,12 @@ class _Rule:
         if self._map_keys is None:
             return
         (key, keys), self._map_keys = self._map_keys, None
-        unread = len(self.conditions.hidden)
-        if keys is None:
-            raise UntranslatableError
-        if not keys:
+        if keys == []:
             self.conditions.options.append(NEVER)
-        elif not _BY_CHANCE.isdisjoint(key):
+        elif keys is None or not _BY_CHANCE.isdisjoint(key):
             raise UntranslatableError
         else:
-            self.conditions.add({"op": "==", "left": key, "right": {"set": keys}})
-        if len(self.conditions.hidden) > unread:
-            raise UntranslatableError
+            _restrict(self.conditions, key, "==", keys)
 
     def _continuing(self, value: Any) -> tuple[Any, list[Any] | None]:
         """Return what a verdict map looks up, and the keys whose verdict is `continue`; None if others may continue."""
@@ -373,10 +368,7 @@ class _Rule:
                 raise UntranslatableError
             if passed:
                 # those that return from a chain have found their element already
-                unread = len(conditions.hidden)
-                conditions.add({"op": "!=", "left": key, "right": {"set": keys}})
-                if len(conditions.hidden) > unread:
-                    raise UntranslatableError
+                _restrict(conditions, key, "!=", keys)
             yield from self._verdict(options, verdicts, conditions)
 
     def _verdict(
@@ -445,6 +437,18 @@ class _Rule:
                 conditions = self.conditions.copy()
                 conditions.hidden += [unknown] * bool(unknown)
                 yield [chance], found, conditions
+
+
+def _restrict(conditions: Conditions, key: Any, op: str, keys: list[Any]) -> None:
+    """Add a condition on what a map looks up.
+
+    Raises:
+        UntranslatableError: it has no translation.
+    """
+    unread = len(conditions.hidden)
+    conditions.add({"op": op, "left": key, "right": {"set": keys}})
+    if len(conditions.hidden) > unread:
+        raise UntranslatableError
 
 
 def _mapped_field(value: Any) -> Literal["addr", "port", "value"] | None:

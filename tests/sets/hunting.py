@@ -397,16 +397,8 @@ def _policy_rule(host: Host, family: Family, chance: Random, priority: int) -> R
             fields["iif"] = chance.choice(words.interfaces)
         else:
             fields[kind], fields[f"{kind}_length"] = prefix()
-    actions: list[RuleAction] = [
-        "to_table",
-        "to_table",
-        "to_table",
-        "to_table",
-        "unreachable",
-        "blackhole",
-        "prohibit",
-    ]
-    action = chance.choice(actions)
+    usual: RuleAction = "to_table"
+    action = chance.choice([usual, usual, usual, usual, "unreachable", "blackhole", "prohibit"])
     negated = chance.random() < 0.15
     return RoutingRule(
         family=family, priority=priority, table="100", action=action, negated=negated, **fields
