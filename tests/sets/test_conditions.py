@@ -24,9 +24,9 @@ def header(context: Context) -> dict[str, Any]:
     """The header of a context, as sets have it."""
     packet = context.packet
     values = values_of(context)
-    if "icmp_code" in values:  # sets have both in one field
-        values["icmp_type"] = (values["icmp_type"] or 0) << 8 | (values.pop("icmp_code") or 0)
+    values.pop("icmp_code", None)
     return values | {
+        "icmp_type": (packet.icmp_type or 0) << 8 | (packet.icmp_code or 0),
         "src_mac": packet.src_mac or "",
         "pkttype": packet.pkttype,
         "tos": packet.tos,
