@@ -37,7 +37,7 @@ CHANGES = [
     ("insert", "-t mangle PREROUTING -s 172.17.0.2/32 -p udp -j DROP"),
 ]  # fmt: skip
 CHANGED = [
-    "docker-20.10/published", "docker-26.1/icc-off-link", "docker-28.5/icc-on", "docker-28.5/published",
+    "docker-20.10/published", "docker-26.1/published", "docker-28.5/icc-on", "docker-28.5/published",
     "docker-28.5/two-networks", "docker-28.5/host-firewall", "docker-28.5/nft-drops-forward",
 ]  # fmt: skip
 #: A capture, and what it is compared with: a change, or another capture, such as that of another Docker generation.
