@@ -83,6 +83,7 @@ def tables_of_rules(items: Sequence[Item], *, mixed: bool = False) -> dict[str, 
     usual = table_of_rules(items)
     certain = [_certain(item) for item in items]
     is_mixed = not {None, usual}.issuperset(certain) or usual == "mangle"
+    is_mixed |= usual == "nat" and any(map(_filters, items))
     is_mixed &= bool({"nat", "filter"}.intersection(certain))
     is_mixed &= not any(isinstance(item, ChainItem) for item in items)  # iptables -S prints one table
     if mixed or is_mixed:
@@ -168,6 +169,12 @@ def _certain(item: Item) -> str | None:
     if any(map(_OF_FILTER.match, names)):
         return "filter"
     return "nat" if any(map(_KUBE_NAT.match, names)) else None
+
+
+def _filters(item: Item) -> bool:
+    """Return whether a rule of a built-in chain of nat does what is hardly ever done, or not allowed, there."""
+    chain, target = _chain(item), _target(item)
+    return target in BLOCKING if chain == "OUTPUT" else chain == "INPUT" and target in ("ACCEPT", *BLOCKING)
 
 
 def _likely(item: Item) -> str | None:

@@ -20,7 +20,10 @@ from iptsim.paste.docker_interfaces import listed_text, remake
 #: The interfaces of the rules of each chain, by what else they have; the first that fits.
 _WRITTEN = {
     "ts-input": (
-        (r"-s (?!100\.115\.92\.0/23|100\.64\.0\.0/10)\S+ -j ACCEPT", "-i lo"),
+        (
+            r"-s (?:100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.\d+\.\d+/32|fd7a:115c:a1e0:\S*/128) -j ACCEPT",
+            "-i lo",
+        ),
         (r"-j ACCEPT", f"-i {TAILSCALE}"),
         (r"-p udp -m udp --dport \d+ -j ACCEPT", ""),
         (r"-s 100\.115\.92\.0/23 -j RETURN", f"! -i {TAILSCALE}"),

@@ -185,3 +185,15 @@ def test_lines_of_two_tables_without_headings() -> None:
     assert found == {"nat": {"DOCKER"}, "filter": {"DOCKER", "DOCKER-USER"}}
     answer = ask(loads_host(HAND_PICKED), Question(sender="internet", to="host", proto="tcp", dport=8443))
     assert answer.verdict == "ACCEPT"
+
+
+@pytest.mark.parametrize(
+    "last", ["-A INPUT -j DROP\n", "-A INPUT -j ACCEPT\n", "-A OUTPUT -p tcp --dport 25 -j REJECT\n"]
+)
+def test_a_rule_that_nat_may_not_have_or_hardly_ever_has(last: str) -> None:
+    """iptables(8): nat is for packets that create a connection; the kernel refuses DROP there (xt_check_target)."""
+    text = f"My rules:\n-A PREROUTING -p tcp --dport 81 -j DNAT --to-destination 10.7.0.2:80\n{last}"
+    tables = loads_host(text).rulesets[4].tables
+    (rule,) = [one for one in tables["filter"].rules() if not is_gap(one.target)]
+    assert rule.target_name in last
+    assert [one.chain for one in tables["nat"].rules() if not is_gap(one.target)] == ["PREROUTING"]

@@ -182,3 +182,11 @@ def test_tailscales_rules_in_a_listing_without_interfaces(own: str) -> None:
     assert any("tailscale0" in str(one) and "without -v" in str(one) for one in host.assumptions)
     asked = Question(sender="198.51.100.7", to="host", proto="tcp", dport=80)
     assert Simulator(host).walk(asked).verdict == "DROP"
+
+
+def test_a_rule_in_tailscales_chain_that_is_another_programs() -> None:
+    """On lo, tailscaled accepts one of its own addresses; what a rule for other senders is for, -L does not show."""
+    text = LISTED.format(own="192.168.8.0/24")
+    host = host_of_source(Source("paste", {}, text.encode()))
+    asked = Question(sender="192.168.8.9", to="host", proto="tcp", dport=80)
+    assert Simulator(host).walk(asked).verdict == "DEPENDS"
