@@ -174,21 +174,32 @@ def typed_on_host(lines: list[Line], at: int) -> bool:
         if own is not None:
             if _entered(lines[index].text) is not None:
                 return False
-            return own in _prompts_of_host(SameLines(lines))
+            return own in _prompts_of_host(SameLines(lines)) and not _typed_on_client(lines, index)
     return False
 
 
 def typed_elsewhere(lines: list[Line], at: int) -> bool:
-    """Return whether a command was typed on another machine than that of the rules, whose name a prompt shows."""
+    """Return whether a command was typed on another machine than that of the rules, as a prompt or heading shows."""
     for index in range(at, max(at - FAR, -1), -1):
         own = prompt_of(lines[index].text)
         if own is not None:
+            if _typed_on_client(lines, index):
+                return True
             here = {
                 machine for one in _prompts_of_host(SameLines(lines)) if (machine := one.partition("@")[2])
             }
             is_other = bool(here) and own.partition("@")[2] not in here
             return is_other and _AT_HOME.match(lines[index].text) is not None
     return False
+
+
+def _typed_on_client(lines: list[Line], at: int) -> bool:
+    """Return whether a heading of a client is above a prompt, but above none after which the host was asked."""
+    title = _title_over(lines, at, ())
+    if title is None or not title.is_client:
+        return False
+    titles = (_title_over(lines, index, ()) for index, line in enumerate(lines) if _is_of_host(line.text))
+    return not any(other is not None and other.is_client for other in titles)
 
 
 @lru_cache(maxsize=1)

@@ -575,3 +575,15 @@ def test_services_of_compose_are_not_on_the_default_bridge(command: str, sender:
         "-A POSTROUTING -s 172.20.0.0/16 ! -o br-0123456789ab -j MASQUERADE\n"
     )
     assert senders(bridges + nat) == (sender or {"172.20.0.2"})
+
+
+@pytest.mark.parametrize(
+    ("heading", "senders"),
+    [("Ping from my laptop:", []), ("Ping from the server:", ["host"]), ("It says:", ["host"])],
+)
+def test_a_heading_names_the_client_where_a_command_was_typed(heading: str, senders: list[str]) -> None:
+    """A prompt without a name is the same on any machine."""
+    lost = "3 packets transmitted, 0 received, 100% packet loss"
+    ping = f"$ ping 10.0.0.5\nPING 10.0.0.5 (10.0.0.5) 56(84) bytes of data.\n{lost}\n"
+    rules = "On the server:\n$ iptables -S\n-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n"
+    assert [fields["from"] for fields in asked(f"{heading}\n{ping}\n{rules}")] == senders
