@@ -11,6 +11,7 @@ from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import Constraint, Masked
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_CONTAINER
 from iptsim.findings.examples import header, is_for_replies
@@ -70,16 +71,22 @@ def _exception(rule: Rule) -> _Exception | None:
     """Return what a rule excepts from what it blocks; None if it does not block, or has not one exception."""
     if rule.target_name not in BLOCKING or is_dockers(rule):
         return None
-    negated = [one for match in (rule.parameters, *rule.matches) for one in match.predicates() if one.negated]
+    conditions = [one for match in (rule.parameters, *rule.matches) for one in match.predicates()]
+    negated = [one for one in conditions if one.negated]
     if len(negated) != 1 or not isinstance(constraint := negated[0].constraint, Constraint):
         return None
     field, allowed, words = constraint.field.key, constraint.allowed, negated[0].text.removeprefix("! ")
-    if field in _INTERFACES and not words.endswith("+"):
+    if field in _INTERFACES and not words.endswith("+") and all(map(_is_of_packet, conditions)):
         return _Exception(rule, field, words, 0)
     if field not in ("src", "dport") or not isinstance(allowed, tuple | Masked):
         return None
     value = allowed.value if isinstance(allowed, Masked) else allowed[0][0]
     return _Exception(rule, field, words, value)
+
+
+def _is_of_packet(condition: Predicate) -> bool:
+    """Return whether a condition holds alike for the same packet in two rules: not chance or a rate."""
+    return isinstance(condition.constraint, Constraint) and condition.constraint.field.steady
 
 
 def _contradicting(scene: Scene, family: Family, group: list[_Exception]) -> Finding | None:

@@ -17,7 +17,6 @@ from iptsim.findings.remedy import accept_replies, outcome
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.findings.ssh import USUAL, name_port, ssh_ports
-from iptsim.host.pasted import Complaint
 from iptsim.languages import Message, message
 from iptsim.passages import shell
 
@@ -38,7 +37,7 @@ def blocks_nothing(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, a chain INPUT that accepts some ports, and all others by its policy."""
     for family, chain in _open_inputs(scene):
         opening = [rule for rule in chain.rules if _opens_port(rule) and is_chosen(rule, scene)]
-        unheard = _complained_of(scene.pasted.complaint, opening)
+        unheard = _complained_of(scene, family, opening)
         if (len(opening) < _RULES and unheard is None) or not all(map(_is_harmless, chain.rules)):
             continue
         shown = scene.ask("internet", "host", family, proto="tcp", dport=SOME_PORT)
@@ -58,10 +57,23 @@ def blocks_nothing(scene: Scene) -> Iterator[Finding]:
         )
 
 
-def _complained_of(complaint: Complaint, opening: Sequence[Rule]) -> int | None:
-    """Return a port that a rule opens, but that does not answer, as a text says; None without such a complaint."""
-    ports = sorted(complaint.ports) if complaint.fails and not complaint.allowed else []
-    return next((port for port in ports if any(takes_port(rule, port) for rule in opening)), None)
+def _complained_of(scene: Scene, family: Family, opening: Sequence[Rule]) -> int | None:
+    """Return a port that a rule opens, but that does not answer, as a text says; None without such a complaint.
+
+    Not one that another chain blocks or forwards, in the direction to the host or from it.
+    """
+    complaint = scene.pasted.complaint
+    for port in sorted(complaint.ports) if complaint.fails and not complaint.allowed else ():
+        if any(takes_port(rule, port) for rule in opening):
+            to_host, from_host = (
+                scene.ask(*ends, family, proto="tcp", dport=port)
+                for ends in (("internet", "host"), ("host", "internet"))
+            )
+            arrived = to_host.trace.legs[0].delivered if to_host is not None else None
+            is_sent = from_host is not None and from_host.verdict == "ACCEPT"
+            if is_sent and arrived is not None and arrived.kind == "host":
+                return port
+    return None
 
 
 def _listening(port: int) -> Message:

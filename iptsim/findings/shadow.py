@@ -74,7 +74,9 @@ def never_matching(scene: Scene) -> Iterator[Finding]:
 
 
 def is_chosen(rule: Rule, scene: Scene) -> bool:
-    """Return whether an administrator wrote a rule, not a program that writes a fixed set."""
+    """Return whether an administrator wrote a rule: no program that writes a fixed set, nor iptsim, for a log line."""
+    if rule.line and any(one.line == rule.line and one.visit is None for one in scene.pasted.logged):
+        return False
     return authorship(rule, scene.host)[0] in _CHOSEN
 
 

@@ -25,6 +25,7 @@ from iptsim.protocols import TCP, UDP, protocol_name
 _ANY_PORT, _OTHER = 9999, 40000
 #: Services listen below this port (ip_local_port_range does not reach it).
 _SERVICES = 1024
+_DNS = 53
 
 
 def trusted(scene: Scene) -> Iterator[Finding]:
@@ -113,14 +114,17 @@ def _blocks(scene: Scene, family: Family, hook: str, rules: list[Rule]) -> Findi
 def accepted(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text about what fails, rules that accept only packets from a port to which the host connects.
 
-    Not those that let the replies of a service pass: a rule of INPUT is for its port.
+    Not those that let the replies of a service pass: a rule of INPUT is for its port, or for senders. Of UDP, only DNS
+    is asked from high ports; NTP, DHCP and IKE also send from the port of the service.
     """
     for family in scene.families if scene.is_pasted and scene.pasted.complaint.fails else ():
-        served = [one for one in scene.rules_below(family, "filter", "INPUT") if one.conditions_on("dport")]
+        served = list(filter(_serves, scene.rules_below(family, "filter", "INPUT")))
         found: list[tuple[Rule, Explanation]] = []
         for rule in scene.rules(family, "filter", "OUTPUT"):
             port = _source_port(rule)
             if port is None or not 0 < port < _SERVICES or any(takes_port(one, port) for one in served):
+                continue
+            if rule.parameters.protocol == UDP and port != _DNS:
                 continue
             proto = protocol_name(rule.parameters.protocol or TCP)
             shown = scene.ask("host", "internet", family, proto=proto, dport=port)
@@ -128,6 +132,18 @@ def accepted(scene: Scene) -> Iterator[Finding]:
                 found.append((rule, shown))
         if found:
             yield _accepts(family, found)
+
+
+def _serves(rule: Rule) -> bool:
+    """Return whether a rule of INPUT is for ports, or accepts new connections of senders to all."""
+    if rule.conditions_on("dport"):
+        return True
+    opens = rule.target_name == "ACCEPT" and rule.parameters.protocol in (None, TCP, UDP)
+    return (
+        opens
+        and rule.parameters.in_interface != "lo"
+        and not (is_for_replies(rule) or rule.conditions_on("sport"))
+    )
 
 
 def _accepts(family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:

@@ -12,11 +12,14 @@ from iptsim.dump.tool import tool_of
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import second_address
 from iptsim.findings.closed import at_first_sight
-from iptsim.findings.finding import Finding, filtered_at, of_rule
+from iptsim.findings.examples import is_for_replies
+from iptsim.findings.finding import Finding, filtered_at, of_rule, takes_port
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
+from iptsim.host.evidence import BRIDGE
 from iptsim.languages import message, message_joined
 from iptsim.passages import shell
+from iptsim.protocols import protocol_name
 
 #: By which nodes join, and for the nodes' talk about containers and addresses.
 _JOIN, _GOSSIP = 2377, 7946
@@ -34,12 +37,14 @@ def closed(scene: Scene) -> Iterator[Finding]:
             continue
         read = at_first_sight(scene, family) or scene
         source = rule.parameters.source
+        opened = [one for one in scene.rules_below(family, "filter", "INPUT") if one.target_name == "ACCEPT"]
         sender = "internet" if source is None else second_address(source)
         asked = {one: read.ask(sender, "host", family, proto=one[0], dport=one[1]) for one in _NEEDED}
         blocked = {
             one: shown
             for one, shown in asked.items()
             if shown is not None and shown.verdict in BLOCKING and filtered_at(shown, "INPUT") is not None
+            if not any(_may_take(rule, *one) for rule in opened)  # else from certain senders
         }
         if not blocked:
             continue
@@ -67,6 +72,14 @@ def closed(scene: Scene) -> Iterator[Finding]:
             family,
             first_that_mends(scene, family, [commands[:1]], shown) if read is scene else (),
         )
+
+
+def _may_take(rule: Rule, proto: str, port: int) -> bool:
+    """Return whether a rule is for new connections to a port, by another interface than lo and bridges."""
+    parameters = rule.parameters
+    is_local = parameters.in_interface == "lo" or BRIDGE.fullmatch(parameters.in_interface or "") is not None
+    is_for = parameters.protocol is None or protocol_name(parameters.protocol) == proto
+    return is_for and not is_local and not is_for_replies(rule) and takes_port(rule, port)
 
 
 def _is_for_nodes(rule: Rule) -> bool:

@@ -31,7 +31,7 @@ FAILS = re.compile(
     r"|\b(?:problems?|trouble|issues?) (?:with |in |when |while )?(?:connect|access|reach|getting|routing|forward)\w*"
     r"|\b(?:works?|working|fine|ok|reach\w*|ping|connect\w*)\b(?:[^.!?]|\.\d){0,60}?\bbut not\b"
     r"|\blost (?:the |all |their |its |my )?(?:internet|network|connect\w+|access)\b"
-    r"|\bports? \d[\d/, ]{0,20}(?:and \d+ )?(?:is|are|seems?|appears?|remains?|stays?|shows?)(?: \w+){0,3}?"
+    r"|\bports? \d[\d/, ]{0,20}(?:and \d+ )?(?:is|are|seems?|appears?|remains?|stays?|shows?)(?: (?!not\b)\w+){0,3}?"
     r" (?:closed|blocked|filtered)\b"
     r"|\b(?:something|anything|what(?:ever)?)(?:'s| is| keeps| may be| could be| might be) blocking\b"
     r"|\block(?:ed|s) (?:me|myself) out\b|\bblocks? (?:me|my|all|everything)\b|100% packet loss"

@@ -88,6 +88,7 @@ def test_input_that_blocks_nothing(policy: str, more: str, expected: bool, tmp_p
         ("Something is blocking port 20,8443.", 8443),
         ("I set up port 8443.", None),
         ("Port 8000 is closed.", None),
+        ("nmap says that port 8443 is not closed", None),
         ("Anybody can reach port 8443, and I'm unable to block it.", None),
     ],
 )
@@ -98,6 +99,21 @@ def test_a_port_that_no_rule_keeps_closed(said: str, port: int | None, tmp_path:
     assert ("input-blocks-nothing" in found) is (port is not None)
     if port is not None:
         assert f"ss -lntup 'sport = :{port}'" in str(found["input-blocks-nothing"].remedy)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "-A OUTPUT -p tcp --dport 8443 -j DROP\n",
+        "$ iptables -t nat -S\n-A PREROUTING -p tcp --dport 8443 -j DNAT --to-destination 10.9.0.2\n",
+    ],
+)
+def test_a_port_that_another_chain_concerns(other: str, tmp_path: Path) -> None:
+    """What OUTPUT drops, or nat forwards, is not told by whether a program of the host listens."""
+    policies = "".join(f"-P {chain} ACCEPT\n" for chain in ("INPUT", "FORWARD", "OUTPUT"))
+    rule = "-A INPUT -p tcp -m tcp --dport 8443 -j ACCEPT\n"
+    text = f"Port 8443 is closed.\n\n$ iptables -S\n{policies}{rule}{other}\n$ uptime\n"
+    assert "input-blocks-nothing" not in lint(tmp_path, text)
 
 
 @pytest.mark.parametrize(

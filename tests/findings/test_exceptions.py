@@ -99,6 +99,8 @@ def test_exceptions_of_a_chain_that_no_shown_rule_calls(tmp_path: Path) -> None:
         BY_ONE + BY_OTHER.replace("-j", "-p udp -j"),
         BY_ONE + "-A {} ! -o tun+ -j REJECT\n",  # matches tun0, too
         BY_ONE + "-A {} ! -i wg0 -j REJECT\n",
+        (BY_ONE + BY_OTHER).replace("-j", "-m limit --limit 2/sec -j"),  # the tokens may be used up
+        (BY_ONE + BY_OTHER).replace("-j", "-m statistic --mode random --probability 0.2 -j"),
     ],
 )
 def test_interfaces_that_pass(tmp_path: Path, rules: str) -> None:

@@ -173,6 +173,29 @@ def test_a_rule_that_accepts_by_source_port(
         assert str(found["source-port-accepted"].remedy).endswith("-p tcp -m tcp --dport 443 -j ACCEPT")
 
 
+@pytest.mark.parametrize(
+    ("inbound", "outbound", "expected"),
+    [
+        ("-p udp --sport 53", "-p udp --sport 53", True),
+        (
+            "-p udp --sport 68",
+            "-p udp --sport 68",
+            False,
+        ),  # DHCP: a client sends from port 68 (RFC 2131, 4.1)
+        ("-p udp --sport 500", "-p udp --sport 500", False),  # IKE (RFC 7296, 2)
+        ("-s 203.0.113.0/24", "-p tcp --sport 80", False),  # replies of a web server for some clients
+        ("-i lo", "-p tcp --sport 80", True),
+    ],
+)
+def test_rules_by_source_port_that_are_right(
+    inbound: str, outbound: str, expected: bool, tmp_path: Path
+) -> None:
+    policies = "".join(f"-P {chain} DROP\n" for chain in ("INPUT", "FORWARD", "OUTPUT"))
+    rules = f"-A INPUT {inbound} -j ACCEPT\n-A OUTPUT {outbound} -j ACCEPT\n"
+    found = lint(tmp_path, f"Updates fail.\n\n$ iptables -S\n{policies}{rules}")
+    assert ("source-port-accepted" in found) is expected
+
+
 ZONES = (
     "public (active)\n  target: default\n  interfaces: ens3\n  services: ssh\n  masquerade: {masquerade}\n\n"
     "vpn (active)\n  target: {target}\n  interfaces: wg0\n  services:\n  masquerade: no\n"

@@ -984,3 +984,13 @@ def test_the_sender_of_an_icmp_error_has_rejected_a_ping(error: str, said: str) 
     cause = iptsim.lint(iptsim.loads_host(text)).cause
     assert cause is not None
     assert said in str(cause.text)
+
+
+def test_rules_that_a_log_line_proves_are_not_said_to_be_superfluous(tmp_path: Path) -> None:
+    """They stand for rules of ufw in other chains; nobody can delete them."""
+    line = (
+        "[UFW BLOCK] IN=eth0 OUT= SRC=203.0.113.44 DST=192.0.2.10 LEN=60 TTL=51 ID=5 DF PROTO=TCP SPT=33762 DPT=8123"
+        " SYN URGP=0\n"
+    )
+    found = linting.lint(tmp_path, f"{line}\niptables -I INPUT -p tcp --dport 8123 -j ACCEPT\n")
+    assert "never-matches" not in found

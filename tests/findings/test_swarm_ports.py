@@ -30,6 +30,10 @@ VXLAN = "-A INPUT -s 10.0.0.0/24 -p udp -m udp --dport 4789 -j ACCEPT\n"
         (JOIN + VXLAN, ["tcp --dport 7946", "udp --dport 7946"]),
         (JOIN + GOSSIP + VXLAN, []),
         (GOSSIP + VXLAN, []),
+        # the others from certain senders, or all that comes through a tunnel
+        ("-A INPUT -p tcp -m tcp --dport 2377 -j ACCEPT\n" + GOSSIP + VXLAN, []),
+        ("-A INPUT -p tcp -m tcp --dport 2377 -j ACCEPT\n-A INPUT -i wg7 -j ACCEPT\n", []),
+        (JOIN + GOSSIP + "-A INPUT -i docker0 -j ACCEPT\n", ["udp --dport 4789"]),
         # many ports, among them one of a swarm
         ("-A INPUT -p tcp -m tcp --dport 1024:65535 -j ACCEPT\n", []),
     ],
