@@ -279,7 +279,7 @@ class PacketSet:
         if found is None:
             raise UsageError(
                 message(
-                    "{value} is not ranges of numbers, such as ((80, 80), (8000, 8080))", value=repr(allowed)
+                    "{value} is no tuple of ranges, such as ((80, 80), (8000, 8080))", value=repr(allowed)
                 )
             )
         return self & PacketSet(self.layout, found)

@@ -222,7 +222,7 @@ def test_unknown_fields_and_values_of_another_kind_are_errors(space: Space) -> N
     ):
         with pytest.raises(UsageError, match="unknown field 'dprt'; did you mean dport"):
             wrong()
-    with pytest.raises(UsageError, match="80 is not ranges of numbers, such as"):
+    with pytest.raises(UsageError, match="80 is no tuple of ranges, such as"):
         ports.where("dport", 80)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unsupported operand"):
         assert ports & 80  # type: ignore[arg-type]
