@@ -21,9 +21,9 @@ def flushed(scene: Scene) -> Iterator[Finding]:
 
     `ufw disable` leaves its chains, empty and without callers, but sets the policies to ACCEPT (ufw-init-functions).
     """
-    active = any(
-        one.form.startswith("ufw status") and "inactive" not in one.form for one in scene.pasted.segments
-    )
+    statuses = [one.form for one in scene.pasted.segments if one.form.startswith("ufw status")]
+    if statuses and all("inactive" in one for one in statuses):
+        return
     for family in scene.families:
         chains = scene.table(family, "filter").chains
         own = next((chain for name, chain in chains.items() if _OWN.fullmatch(name)), None)
@@ -36,7 +36,7 @@ def flushed(scene: Scene) -> Iterator[Finding]:
         ):
             continue
         drops = known.policy == "DROP"
-        if (active or drops) and not scene.jumps(family, "filter", own.name):
+        if (statuses or drops) and not scene.jumps(family, "filter", own.name):
             yield _finding(scene, family, own, drops=drops)
 
 

@@ -115,7 +115,7 @@ def file_options(settings: dict[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        if value is None:
+        if value is None or (value == "" and name not in _BOOLEAN | _LISTS):
             continue  # same as a missing setting
         if name in _BOOLEAN:
             if not isinstance(value, bool):

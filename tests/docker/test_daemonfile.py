@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from iptsim.docker.sources.daemon_json import KEYS, check_settings
+from iptsim.docker.sources.files import settings_of_file
 from iptsim.errors import CaptureError
 
 #: Asked of dockerd 20.10.24 with `dockerd --config-file`.
@@ -54,6 +55,16 @@ def test_refused(text: str, message: str) -> None:
     with pytest.raises(CaptureError) as caught:
         check_settings(text, "daemon.json")
     assert str(caught.value).splitlines()[0] == f"daemon.json:{message}"
+
+
+def test_an_empty_string_is_as_no_setting(tmp_path: Path) -> None:
+    """With these, dockerd 20.10.24 starts, and takes the usual subnet."""
+    path = tmp_path / "daemon.json"
+    read = []
+    for text in ('{"bip": "", "fixed-cidr": "", "ip": ""}', "{}"):
+        path.write_text(text)
+        read.append(settings_of_file(str(path)))
+    assert read[0] == read[1] is not None
 
 
 def test_the_error_shows_the_place_and_the_nearest_word() -> None:

@@ -609,6 +609,7 @@ def test_what_no_rule_masquerades_though_rules_of_filter_are_not_shown() -> None
         ("Status: active\n\n", "ACCEPT", "", True),
         ("", "ACCEPT", "", False),  # `ufw disable` leaves its chains
         ("Status: inactive\n\n", "ACCEPT", "", False),
+        ("Status: inactive\n\n", "DROP", "", False),  # the policy is somebody else's
         ("", "DROP", "-A INPUT -j ufw-before-input\n", False),
     ],
 )
