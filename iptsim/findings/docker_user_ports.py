@@ -12,7 +12,7 @@ from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.docker_user import CHAIN
-from iptsim.findings.finding import Finding, of_rule, uses
+from iptsim.findings.finding import Finding, of_rule, port_ranges, uses
 from iptsim.findings.scene import Publication, Scene
 from iptsim.host.evidence import BRIDGE
 from iptsim.host.pasted_services import ListedPort
@@ -184,12 +184,7 @@ def _names_port(rule: Rule, proto: int, port: int) -> bool:
     """Return whether a rule matches a few destination ports including this one."""
     if rule.parameters.protocol != proto or "protocol" in rule.parameters.negated:
         return False
-    return any(
-        not predicate.negated
-        and isinstance(predicate.allowed, tuple)
-        and any(pair == (port, port) for pair in predicate.allowed)
-        for predicate in rule.conditions_on("dport")
-    )
+    return (port, port) in port_ranges(rule)
 
 
 def _has_port(match: Match) -> bool:

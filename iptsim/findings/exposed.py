@@ -15,7 +15,7 @@ from iptsim.addresses import Family, address_text, is_loopback, parse_address
 from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import shortened
-from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule, port_ranges
 from iptsim.findings.scene import MOST_WAYS, Scene
 from iptsim.host.address_regions import every_public_address, public_addresses
 from iptsim.host.routing_tables import routes_of
@@ -227,12 +227,7 @@ def _is_most(sources: AddressSet, internet: AddressSet) -> bool:
 
 def _named_ports(rule: Rule) -> list[int]:
     """Return the destination ports that a rule names, if they are few."""
-    spans = [
-        span
-        for one in rule.conditions_on("dport")
-        if not one.negated and isinstance(one.allowed, tuple)
-        for span in one.allowed
-    ]
+    spans = port_ranges(rule)
     if sum(last - first + 1 for first, last in spans) > _FEW:
         return []
     return [port for first, last in spans for port in range(first, last + 1)]

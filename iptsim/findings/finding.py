@@ -298,6 +298,16 @@ def are_unshown(rules: Sequence[Rule]) -> bool:
     return bool(rules) and all(is_gap(rule.target) for rule in rules)
 
 
+def port_ranges(rule: Rule) -> list[tuple[int, int]]:
+    """Return the ranges of destination ports that a rule names, without those that it excludes."""
+    return [
+        span
+        for one in rule.conditions_on("dport")
+        if isinstance(one.allowed, tuple) and not one.negated
+        for span in one.allowed
+    ]
+
+
 def takes_port(rule: Rule, port: int | None) -> bool:
     """Return whether a rule is for a destination port, or names none."""
     conditions = rule.conditions_on("dport")

@@ -19,7 +19,7 @@ from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.closed import at_first_sight
 from iptsim.findings.examples import is_for_replies
-from iptsim.findings.finding import Finding, filtered_at, of_rule
+from iptsim.findings.finding import Finding, filtered_at, of_rule, port_ranges
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message
 from iptsim.passages import shell
@@ -110,11 +110,9 @@ def _accepts_from_tftp(rule: Rule) -> bool:
     return any(one.allowed == ((_TFTP, _TFTP),) and not one.negated for one in rule.conditions_on("sport"))
 
 
-def _ports(rule: Rule) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of TCP ports that a rule is for."""
-    for one in rule.conditions_on("dport") if rule.parameters.protocol == TCP else ():
-        if not one.negated and isinstance(one.allowed, tuple):
-            yield from one.allowed
+def _ports(rule: Rule) -> list[tuple[int, int]]:
+    """Return the ranges of TCP ports that a rule is for."""
+    return port_ranges(rule) if rule.parameters.protocol == TCP else []
 
 
 def _is_passive(ports: tuple[int, int]) -> bool:

@@ -15,7 +15,16 @@ from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.targets.ct import Ct, Notrack
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.verdicts import TRANSLATING
-from iptsim.findings.finding import SHOWN, Evidence, Finding, branch_with, is_readdressed, of_rule, uses
+from iptsim.findings.finding import (
+    SHOWN,
+    Evidence,
+    Finding,
+    branch_with,
+    is_readdressed,
+    of_rule,
+    port_ranges,
+    uses,
+)
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene, some_address
 from iptsim.findings.variants import without_rules
@@ -365,10 +374,8 @@ def _fields(rule: Rule) -> dict[str, Any]:
     proto = rule.parameters.protocol
     if proto is None or proto not in PORT_PROTOCOLS or "protocol" in rule.parameters.negated:
         return {}
-    for one in rule.conditions_on("dport"):
-        if isinstance(one.allowed, tuple) and one.allowed and not one.negated:
-            return {"proto": protocol_name(proto), "dport": one.allowed[0][0]}
-    return {}
+    ports = port_ranges(rule)
+    return {"proto": protocol_name(proto), "dport": ports[0][0]} if ports else {}
 
 
 def _neighbour(scene: Scene, family: Family, target: int, device: str | None) -> str | None:

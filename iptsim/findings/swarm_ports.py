@@ -13,7 +13,7 @@ from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import second_address
 from iptsim.findings.closed import at_first_sight
 from iptsim.findings.examples import is_for_replies
-from iptsim.findings.finding import Finding, filtered_at, of_rule, takes_port
+from iptsim.findings.finding import Finding, filtered_at, of_rule, port_ranges, takes_port
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.host.evidence import BRIDGE
@@ -86,10 +86,6 @@ def _is_for_nodes(rule: Rule) -> bool:
     """Return whether a rule accepts one of the ports that only nodes of a swarm use, and not many ports."""
     if rule.target_name != "ACCEPT" or rule.parameters.negated & {"source", "protocol"}:
         return False
-    spans = [
-        span
-        for one in rule.conditions_on("dport")
-        if isinstance(one.allowed, tuple) and not one.negated
-        for span in one.allowed
-    ]
-    return any(low <= port <= high < low + _FEW for low, high in spans for port in (_JOIN, _GOSSIP))
+    return any(
+        low <= port <= high < low + _FEW for low, high in port_ranges(rule) for port in (_JOIN, _GOSSIP)
+    )
