@@ -83,3 +83,8 @@ def with_suggestion(
 ) -> Message:
     """Return an error followed by a hint with the most similar known word, or by other advice if none is similar."""
     return message_joined("; ", (fault, did_you_mean(word, known, likeness) or otherwise))
+
+
+def suggest_or_list(fault: Text, word: object, known: Collection[str]) -> Message:
+    """Return an error followed by the most similar known word, or by all of them if none is similar."""
+    return with_suggestion(fault, word, known, message("choose from: {choices}", choices=", ".join(known)))

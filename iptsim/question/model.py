@@ -31,7 +31,7 @@ from iptsim.question.endpoints import (
 from iptsim.question.facts import FACTS, RARE_FIELDS, read_fact
 from iptsim.question.values import BITS8, BITS16, BITS32, BITS64
 from iptsim.reading import parse_json
-from iptsim.suggestions import with_suggestion
+from iptsim.suggestions import suggest_or_list
 
 #: Fields of a question that `--set` does not take: they have options of their own, or parts (`ct.mark`).
 _NOT_SET = frozenset({"id", "assume", "facts", "extra", "reply", "verbose", "ct", "inner"})
@@ -437,12 +437,7 @@ def settable() -> list[str]:
 
 def unknown_field(name: str) -> Message:
     """Return the error for a field that does not exist."""
-    return with_suggestion(
-        message("unknown field {name}", name=values.quoted(name)),
-        name,
-        settable(),
-        message("choose from: {choices}", choices=", ".join(settable())),
-    )
+    return suggest_or_list(message("unknown field {name}", name=values.quoted(name)), name, settable())
 
 
 @cache

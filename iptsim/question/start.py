@@ -19,7 +19,7 @@ from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
 from iptsim.question.places import InContainer, OnHost, Origin, Outside, place_of, source_place
 from iptsim.question.values import quoted
-from iptsim.suggestions import with_suggestion
+from iptsim.suggestions import suggest_or_list
 
 
 @dataclass(slots=True)
@@ -185,11 +185,8 @@ def _arriving(host: Host, question: Question) -> Start:
     known = host.namespace.interfaces
     if known and interface not in known and not host.inferred:
         raise UsageError(
-            with_suggestion(
-                message("the host has no interface {name}", name=quoted(interface)),
-                interface,
-                known,
-                message("choose from: {choices}", choices=", ".join(known)),
+            suggest_or_list(
+                message("the host has no interface {name}", name=quoted(interface)), interface, known
             )
         )
     source = place_of(host, endpoint)

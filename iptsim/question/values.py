@@ -17,7 +17,7 @@ from iptsim.extensions.services import PORTS
 from iptsim.extensions.values import NoSuchWord
 from iptsim.languages import message, text_of
 from iptsim.protocols import TCP_FLAGS
-from iptsim.suggestions import with_suggestion
+from iptsim.suggestions import suggest_or_list, with_suggestion
 
 T = TypeVar("T")
 
@@ -76,12 +76,7 @@ def one_of(*choices: str) -> Callable[[Any], str]:
         word = value.lower() if isinstance(value, str) else value
         if word not in choices:
             raise UsageError(
-                with_suggestion(
-                    message("unknown value {value}", value=quoted(value)),
-                    word,
-                    choices,
-                    message("choose from: {choices}", choices=", ".join(choices)),
-                )
+                suggest_or_list(message("unknown value {value}", value=quoted(value)), word, choices)
             )
         return str(word)
 

@@ -15,7 +15,7 @@ from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, protocol_name
 from iptsim.question import values
 from iptsim.question.model import STATES
 from iptsim.ranges import united
-from iptsim.suggestions import choose_from, with_suggestion
+from iptsim.suggestions import choose_from, suggest_or_list
 
 
 def read_protocol(text: str, family: Family) -> int:
@@ -62,11 +62,7 @@ def read_state(text: str) -> str:
         return state
     fault = message("unknown state {state}", state=values.quoted(text))
     with pointing("--state", text):
-        raise UsageError(
-            with_suggestion(
-                fault, state, STATES, message("choose from: {choices}", choices=", ".join(STATES))
-            )
-        )
+        raise UsageError(suggest_or_list(fault, state, STATES))
     raise AssertionError
 
 

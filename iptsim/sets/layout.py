@@ -21,7 +21,7 @@ from iptsim.languages import Text, message
 from iptsim.ranges import united
 from iptsim.sets.bdd import Engine
 from iptsim.sets.numbering import Numbering
-from iptsim.suggestions import with_suggestion
+from iptsim.suggestions import suggest_or_list
 
 _ADDRESS_BITS = {4: 32, 6: 128}
 #: Bits of the number of a name, such as an interface's, and of a number that is no field of the header.
@@ -149,12 +149,7 @@ class Layout:
         if found is None:
             choices = [key for key, place in self.places.items() if place.why is None]
             raise UsageError(
-                with_suggestion(
-                    message("unknown field {name}", name=repr(field)),
-                    field,
-                    choices,
-                    message("choose from: {choices}", choices=", ".join(choices)),
-                )
+                suggest_or_list(message("unknown field {name}", name=repr(field)), field, choices)
             )
         return found
 
