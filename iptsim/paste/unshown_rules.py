@@ -14,7 +14,7 @@ from iptsim.languages import message
 from iptsim.paste.callers import callers, conditions_of_jump
 from iptsim.paste.gap_rules import gap, open_ends
 from iptsim.paste.jumps import jumps, make_unknown, open_beginnings, unknown_chains, without_offloading
-from iptsim.paste.pieces import GapItem, RuleItem, plain_words
+from iptsim.paste.pieces import ACCEPT_REPLIES, GapItem, RuleItem, plain_words
 from iptsim.paste.shown_table import ShownTable
 from iptsim.paste.table_inference import may_stand_in
 
@@ -146,7 +146,7 @@ def _add_replies(shown: ShownTable) -> None:
             or rule.text != f"-A FORWARD -i {bridge} ! -o {bridge} -j ACCEPT"
         ):
             continue
-        words = plain_words(f"-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT".split())
+        words = plain_words(["-o", bridge, *ACCEPT_REPLIES])
         item = RuleItem("FORWARD", words, rule.line, "")
         place = next(at for at, one in enumerate(chain.rules) if one is rule)
         chain.rules[place:place] = shown.made(item, chain)

@@ -195,11 +195,19 @@ def typed_elsewhere(lines: list[Line], at: int) -> bool:
 
 def _typed_on_client(lines: list[Line], at: int) -> bool:
     """Return whether a heading of a client is above a prompt, but above none after which the host was asked."""
+    return _is_below_client(lines, at) and not _host_is_below_client(SameLines(lines))
+
+
+@lru_cache(maxsize=1)
+def _host_is_below_client(of: SameLines) -> bool:
+    """Return whether a program that is run on the host itself was typed below a heading of a client."""
+    lines = of.lines
+    return any(_is_of_host(line.text) and _is_below_client(lines, at) for at, line in enumerate(lines))
+
+
+def _is_below_client(lines: list[Line], at: int) -> bool:
     title = _title_over(lines, at, ())
-    if title is None or not title.is_client:
-        return False
-    titles = (_title_over(lines, index, ()) for index, line in enumerate(lines) if _is_of_host(line.text))
-    return not any(other is not None and other.is_client for other in titles)
+    return title is not None and title.is_client
 
 
 @lru_cache(maxsize=1)
@@ -359,8 +367,7 @@ class Machines:
         """
         rules = [one for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]
         machines = {name for one in rules if (name := _machine_of(lines, one.first)) is not None}
-        shown = [one for one in segments if all(isinstance(piece, Facts) for piece in one.pieces)]
-        of_facts = _covered(shown)
+        of_facts = _covered(filter(_shows_facts, segments))
         covered = of_facts | _covered(rules)
         titles = [_title_over(lines, one.first, covered) for one in rules]
         found = []
@@ -372,7 +379,7 @@ class Machines:
                 inside = _OF_ANOTHER.fullmatch(_text_above(lines, one.first)) is not None and bool(rules)
                 if (named and machine not in machines) or inside or typed_elsewhere(lines, one.first):
                     found.append(one)
-            elif one in shown:
+            elif _shows_facts(one):
                 machine = _prompted(lines, one.first)
                 if machine is not None and self._prompted:
                     is_other = machine not in self._prompted
@@ -382,6 +389,11 @@ class Machines:
                 if is_other:
                     found.append(one)
         return found
+
+
+def _shows_facts(segment: Segment) -> bool:
+    """Return whether a segment shows nothing but addresses, routes and settings of a machine."""
+    return all(isinstance(piece, Facts) for piece in segment.pieces)
 
 
 class _Title(NamedTuple):
